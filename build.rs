@@ -1,0 +1,33 @@
+//! Compiles the protobuf files with protox: no protoc is needed.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message;
+
+const PUBLIC: [&str; 3] = [
+    "proto/soloist/v1/instance.proto",
+    "proto/soloist/v1/orchestration_service.proto",
+    "proto/soloist/v1/worker_service.proto",
+];
+const ON_DISK: [&str; 1] = ["proto/soloist/store/v1/record.proto"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let server = env::var_os("CARGO_FEATURE_SERVER").is_some();
+
+    let public = protox::compile(PUBLIC, ["proto"])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("soloist_v1.bin"), public.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .build_server(server)
+        .build_client(true)
+        .compile_fds(public)?;
+
+    if server {
+        let on_disk = protox::compile(ON_DISK, ["proto"])?;
+        tonic_prost_build::configure()
+            .btree_map(".")
+            .compile_fds(on_disk)?;
+    }
+    Ok(())
+}

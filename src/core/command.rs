@@ -1,0 +1,116 @@
+//! What is asked of an instance. Whoever holds a command holds a valid one.
+
+use std::sync::Arc;
+
+use super::{
+    ids::{ClaimId, ExecutionId, Name},
+    lease::Proof,
+    policy::{ConflictPolicy, Replaceable},
+    request::{Digest, Request},
+    status::{Failure, Spec},
+    time::Span,
+};
+
+/// A text that is never interpreted.
+pub type Payload = Arc<str>;
+
+/// What is asked of one instance.
+#[derive(Clone, Debug)]
+pub enum Command {
+    Start(Start),
+    RaiseEvent(RaiseEvent),
+    Terminate(Terminate),
+    Grant(Grant),
+    Report(Report),
+    /// A granted run never left the server: the lease ends and the attempt does not count.
+    TakeBack(Proof),
+    /// Something may be due.
+    Tick,
+}
+
+/// Check and start.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The id of the execution, should there be a new one.
+    pub execution: ExecutionId,
+    pub spec: Arc<Spec>,
+    pub input: Option<Payload>,
+    pub conflict_policy: ConflictPolicy,
+    pub replaceable: Replaceable,
+    pub request: Option<Request>,
+}
+
+/// Deliver an external event.
+#[derive(Clone, Debug)]
+pub struct RaiseEvent {
+    pub name: Name,
+    pub input: Option<Payload>,
+    pub expected_execution: Option<ExecutionId>,
+}
+
+/// End the live execution.
+#[derive(Clone, Debug)]
+pub struct Terminate {
+    pub reason: Arc<str>,
+    pub expected_execution: Option<ExecutionId>,
+}
+
+/// Hand a run to a worker.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    pub execution: ExecutionId,
+    pub claim: ClaimId,
+    pub worker: Name,
+    pub ttl: Span,
+}
+
+/// What a worker says of its run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub proof: Proof,
+    pub body: ReportBody,
+}
+
+#[derive(Clone, Debug)]
+pub enum ReportBody {
+    Accept,
+    Progress {
+        custom_status: Option<Payload>,
+    },
+    EventsAcked {
+        through: u64,
+    },
+    Completed {
+        output: Option<Payload>,
+    },
+    Failed {
+        failure: Failure,
+    },
+    ContinueAsNew {
+        input: Option<Payload>,
+        /// The id of the next execution.
+        execution: ExecutionId,
+    },
+    Stopped,
+}
+
+impl ReportBody {
+    /// For a report that ends the lease: tells the same report from another one.
+    pub fn final_digest(&self) -> Option<u128> {
+        let digest = |kind: u8| Digest::default().part(&[kind]);
+        match self {
+            ReportBody::Accept | ReportBody::Progress { .. } | ReportBody::EventsAcked { .. } => None,
+            ReportBody::Completed { output } => Some(digest(1).optional(output.as_deref()).finish()),
+            ReportBody::Failed { failure } => Some(
+                digest(2)
+                    .part(failure.error_type.as_bytes())
+                    .part(failure.message.as_bytes())
+                    .part(failure.details.as_bytes())
+                    .part(&[u8::from(failure.non_retriable)])
+                    .finish(),
+            ),
+            ReportBody::ContinueAsNew { input, .. } => Some(digest(3).optional(input.as_deref()).finish()),
+            ReportBody::Stopped => Some(digest(4).finish()),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Every limit that a caller can meet, one constant each.
+
+use super::time::Span;
+
+/// Bytes of an instance id.
+pub const INSTANCE_ID_BYTES_MAX: usize = 256;
+/// Characters that no instance id contains.
+pub const INSTANCE_ID_FORBIDDEN: &str = r"/\#?";
+/// Bytes of the name of a function, an event or a worker.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Bytes of the name of a task hub.
+pub const TASK_HUB_BYTES_MAX: usize = 64;
+/// Bytes of a request id.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Bytes of a version.
+pub const VERSION_BYTES_MAX: usize = 64;
+/// Tags of one execution, and the bytes of a tag's key and value.
+pub const TAGS_MAX: usize = 32;
+pub const TAG_KEY_BYTES_MAX: usize = 64;
+pub const TAG_VALUE_BYTES_MAX: usize = 256;
+/// Bytes of one payload (input, output, event, custom status): the default, and the most that can be configured.
+pub const PAYLOAD_BYTES_DEFAULT: usize = 1 << 20;
+pub const PAYLOAD_BYTES_CEILING: usize = 3 << 20;
+/// Bytes of a failure's parts.
+pub const FAILURE_MESSAGE_BYTES_MAX: usize = 16 << 10;
+pub const FAILURE_DETAILS_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a termination's reason.
+pub const REASON_BYTES_MAX: usize = 4 << 10;
+/// Attempts of one execution.
+pub const ATTEMPTS_MAX: u32 = 1_000_000;
+/// What a backoff may be multiplied by.
+pub const BACKOFF_MULTIPLIER_MAX: f64 = 100.0;
+/// Bounds of every deadline, timeout and backoff that a caller gives.
+pub const DURATION_MIN: Span = Span::from_micros(1_000);
+pub const DURATION_MAX: Span = Span::from_secs(365 * 24 * 3600);
+/// Remembered request ids per instance id; beyond them the oldest is forgotten.
+pub const REMEMBERED_REQUESTS_MAX: usize = 1_000;
+/// External events of one instance that no worker has acknowledged.
+pub const INBOX_EVENTS_MAX: u64 = 1_000;
+/// Transitions that are kept for watchers that resume.
+pub const TRANSITIONS_KEPT: u64 = 64;
+/// Functions of one worker, and runs that it takes at a time.
+pub const WORKER_FUNCTIONS_MAX: usize = 1_000;
+pub const WORKER_RUNS_MAX: u32 = 10_000;
+/// How long a run rests after a worker declined it.
+pub const DECLINED_BACKOFF: Span = Span::from_secs(1);

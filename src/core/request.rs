@@ -1,0 +1,95 @@
+//! Starts that are remembered, so that a retry of one is not done again.
+
+use std::collections::VecDeque;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{
+    ids::{ExecutionId, Revision},
+    time::{Span, Timestamp},
+};
+
+/// The request id of a start, with a digest of everything that the start asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub id: String,
+    pub digest: u128,
+    /// How long it is remembered.
+    pub remember: Span,
+}
+
+/// What became of an accepted start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    Started,
+    Joined,
+    Replaced,
+}
+
+/// An accepted start that carried a request id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    pub id: String,
+    pub digest: u128,
+    pub outcome: Outcome,
+    pub execution: ExecutionId,
+    pub accepted_at: Timestamp,
+}
+
+/// The remembered starts of one instance, the oldest first, each with the revision at which it was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Memory(VecDeque<(Revision, Remembered)>);
+
+/// A digest over the parts of a content, each kept apart from the next.
+#[derive(Default)]
+pub struct Digest(Xxh3);
+
+impl Memory {
+    /// The start with this request id, unless it is older than the request says to remember.
+    pub fn find(&self, request: &Request, now: Timestamp) -> Option<&Remembered> {
+        self.0.iter().rev().map(|(_, r)| r).find(|r| r.id == request.id && !is_over(r, request.remember, now))
+    }
+
+    /// The newest of those to be forgotten before one more is remembered: too old, or too many.
+    pub fn to_forget(&self, remember: Span, max: usize, now: Timestamp) -> Option<Revision> {
+        let old = self.0.iter().take_while(|(_, r)| is_over(r, remember, now)).count();
+        let many = (self.0.len() + 1).saturating_sub(max);
+        old.max(many).checked_sub(1).and_then(|last| self.0.get(last)).map(|(revision, _)| *revision)
+    }
+
+    pub fn remember(&mut self, revision: Revision, remembered: Remembered) {
+        self.0.push_back((revision, remembered));
+    }
+
+    pub fn forget(&mut self, through: Revision) {
+        while self.0.front().is_some_and(|(revision, _)| *revision <= through) {
+            self.0.pop_front();
+        }
+        if self.0.is_empty() {
+            self.0 = VecDeque::new();
+        }
+    }
+}
+
+fn is_over(remembered: &Remembered, remember: Span, now: Timestamp) -> bool {
+    now.0.saturating_sub(remembered.accepted_at.0) >= remember.as_micros()
+}
+
+impl Digest {
+    pub fn part(mut self, bytes: &[u8]) -> Digest {
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    pub fn optional(self, text: Option<&str>) -> Digest {
+        match text {
+            Some(text) => self.part(&[1]).part(text.as_bytes()),
+            None => self.part(&[0]),
+        }
+    }
+
+    pub fn finish(self) -> u128 {
+        self.0.digest128()
+    }
+}

@@ -1,0 +1,112 @@
+//! What callers see of an instance.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    ids::{ExecutionId, FencingToken, InstanceKey, Name, Revision},
+    policy::{RetryPolicy, WorkerKind},
+    time::{Span, Steady, Timestamp},
+};
+
+/// Where an execution stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    Pending,
+    Running,
+    Completed,
+    Failed,
+    Terminated,
+}
+
+/// Why an execution or an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Failure {
+    pub error_type: String,
+    pub message: String,
+    pub details: String,
+    pub non_retriable: bool,
+}
+
+/// What an execution was started with and keeps to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    pub function: Name,
+    pub version: String,
+    pub tags: BTreeMap<String, String>,
+    pub worker_kind: WorkerKind,
+    pub retry: RetryPolicy,
+    pub start_deadline: Option<Span>,
+    pub run_timeout: Option<Span>,
+}
+
+/// One run of an instance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Execution {
+    pub id: ExecutionId,
+    pub spec: Arc<Spec>,
+    pub status: Status,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub last_updated_at: Timestamp,
+    pub completed_at: Option<Timestamp>,
+    /// The rows that hold the payloads.
+    pub input: Option<Revision>,
+    pub output: Option<Revision>,
+    pub custom_status: Option<Revision>,
+    /// Of the execution if it is Failed, else of its latest attempt.
+    pub failure: Option<Arc<Failure>>,
+    pub termination_reason: Option<Arc<str>>,
+    /// The number of the latest attempt, from 1.
+    pub attempt: u32,
+    /// How many attempts a worker accepted: those count.
+    pub accepted_attempts: u32,
+    /// When the first grant must have happened.
+    pub start_by: Option<Steady>,
+    /// When the run must have ended.
+    pub run_until: Option<Steady>,
+    /// When the next attempt is due; no grant before.
+    pub retry_at: Option<Steady>,
+}
+
+/// An instance as it stood at one revision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    pub key: InstanceKey,
+    pub revision: Revision,
+    pub fencing_token: FencingToken,
+    pub execution: Execution,
+    /// Who holds the lease, also one that outlasts its execution.
+    pub worker: Option<Name>,
+    pub lease_expires_at: Option<Timestamp>,
+}
+
+/// A change that watchers see, with its number: per instance, from 1, without gaps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    pub sequence: u64,
+    pub view: View,
+}
+
+impl Status {
+    pub fn is_live(self) -> bool {
+        matches!(self, Status::Pending | Status::Running)
+    }
+
+    /// The field's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Pending => "Pending",
+            Status::Running => "Running",
+            Status::Completed => "Completed",
+            Status::Failed => "Failed",
+            Status::Terminated => "Terminated",
+        }
+    }
+}
+
+impl Failure {
+    /// A failure that the server itself declares.
+    pub fn declared(error_type: &str, message: String) -> Failure {
+        Failure { error_type: error_type.into(), message, details: String::new(), non_retriable: true }
+    }
+}

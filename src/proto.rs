@@ -1,0 +1,16 @@
+//! The generated code: `soloist.v1` is public, `soloist.store.v1` is what lies on the disk.
+
+/// The public API: what clients and workers say to the server.
+pub mod v1 {
+    tonic::include_proto!("soloist.v1");
+}
+
+/// What the store's rows hold.
+#[cfg(feature = "server")]
+pub mod store {
+    tonic::include_proto!("soloist.store.v1");
+}
+
+/// The descriptors of `soloist.v1`, for gRPC reflection.
+#[cfg(feature = "server")]
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/soloist_v1.bin"));

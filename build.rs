@@ -18,16 +18,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let public = protox::compile(PUBLIC, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("soloist_v1.bin"), public.encode_to_vec())?;
-    tonic_prost_build::configure()
-        .build_server(server)
-        .build_client(true)
-        .compile_fds(public)?;
+    tonic_prost_build::configure().build_server(server).build_client(true).compile_fds(public)?;
 
     if server {
         let on_disk = protox::compile(ON_DISK, ["proto"])?;
-        tonic_prost_build::configure()
-            .btree_map(".")
-            .compile_fds(on_disk)?;
+        tonic_prost_build::configure().btree_map(".").compile_fds(on_disk)?;
     }
     Ok(())
 }

@@ -163,7 +163,9 @@ impl Name {
         if (1..=limits::NAME_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control) {
             Ok(Name(text.into()))
         } else {
-            Err(Malformed { allowed: format!("must be 1 to {} bytes without control characters", limits::NAME_BYTES_MAX) })
+            Err(Malformed {
+                allowed: format!("must be 1 to {} bytes without control characters", limits::NAME_BYTES_MAX),
+            })
         }
     }
 

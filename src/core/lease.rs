@@ -42,6 +42,8 @@ pub struct Proof {
 pub enum NotHeld {
     /// It was cancelled: stop and say so.
     Cancelled(Cancellation),
+    /// Its final report was taken.
+    Reported,
     /// It is over, or never was.
     Lost,
 }

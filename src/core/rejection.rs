@@ -23,7 +23,10 @@ pub enum Rejection {
     NotLive(Box<View>),
     #[error("instance '{}' is at execution {}, not {expected}", .current.key.id(), .current.execution.id)]
     ExecutionMismatch { current: Box<View>, expected: ExecutionId },
-    #[error("instance '{id}' has {} events that no worker has acknowledged: no more until some are", limits::INBOX_EVENTS_MAX)]
+    #[error(
+        "instance '{id}' has {} events that no worker has acknowledged: no more until some are",
+        limits::INBOX_EVENTS_MAX
+    )]
     InboxFull { id: String },
     #[error("the run was cancelled: stop it and report Stopped")]
     Cancelled(Cancellation),

@@ -1,1 +1,313 @@
-//! codec
+//! What the rows hold: instances, transitions, events and remembered requests, to bytes and back.
+
+use std::sync::Arc;
+
+use prost::Message;
+
+use crate::{
+    core::{
+        command::Payload,
+        ids::{Arrival, ClaimId, ExecutionId, InstanceId, InstanceKey, Name, Revision, TaskHub},
+        instance::Instance,
+        lease::{Cancellation, FinalReport, Lease, Proof},
+        policy::{RetryPolicy, WorkerKind},
+        request::{Memory, Outcome, Remembered},
+        status::{Execution, Failure, Spec, Status, Transition, View},
+        time::{Now, Span, Steady, Timestamp},
+    },
+    proto::store as disk,
+};
+
+/// The bytes of a row are not what this version writes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Undecodable(String);
+
+/// An external event as its row holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InboxEvent {
+    pub sequence: u64,
+    pub name: String,
+    pub input: Option<String>,
+    pub raised_at: Timestamp,
+}
+
+pub fn encode_instance(key: &InstanceKey, instance: &Instance) -> Vec<u8> {
+    disk::InstanceRecord {
+        task_hub: key.hub().into(),
+        instance_id: key.id().into(),
+        born: instance.born.0,
+        revision: instance.revision.0,
+        sequence: instance.sequence,
+        fencing_token: instance.fencing_token.0,
+        execution: Some(execution_to_disk(&instance.execution)),
+        lease: instance.lease.as_ref().map(lease_to_disk),
+        last_report: instance.last_report.map(|report| disk::FinalReport {
+            token: report.proof.token.0,
+            claim: report.proof.claim.0.to_vec(),
+            digest: report.digest.to_be_bytes().to_vec(),
+        }),
+        inbox_after: instance.inbox_after,
+        inbox_last: instance.inbox_last,
+    }
+    .encode_to_vec()
+}
+
+/// The instance without its remembered requests, which have rows of their own. A lease counts anew from `now`.
+pub fn decode_instance(arrival: Arrival, bytes: &[u8], now: Now) -> Result<(InstanceKey, Instance), Undecodable> {
+    let record = disk::InstanceRecord::decode(bytes).map_err(undecodable)?;
+    let key = key_from_disk(&record.task_hub, &record.instance_id)?;
+    let instance = Instance {
+        arrival,
+        born: Revision(record.born),
+        revision: Revision(record.revision),
+        sequence: record.sequence,
+        fencing_token: Revision(record.fencing_token),
+        execution: execution_from_disk(present(record.execution, "execution")?)?,
+        lease: record.lease.map(|lease| lease_from_disk(lease, now.steady)).transpose()?,
+        last_report: record.last_report.map(report_from_disk).transpose()?,
+        inbox_after: record.inbox_after,
+        inbox_last: record.inbox_last,
+        memory: Memory::default(),
+    };
+    Ok((key, instance))
+}
+
+pub fn encode_transition(view: &View) -> Vec<u8> {
+    disk::Transition {
+        revision: view.revision.0,
+        fencing_token: view.fencing_token.0,
+        execution: Some(execution_to_disk(&view.execution)),
+        worker: view.worker.as_ref().map(Name::to_string).unwrap_or_default(),
+        lease_expires_at: view.lease_expires_at.map(|at| at.0),
+    }
+    .encode_to_vec()
+}
+
+pub fn decode_transition(key: &InstanceKey, sequence: u64, bytes: &[u8]) -> Result<Transition, Undecodable> {
+    let row = disk::Transition::decode(bytes).map_err(undecodable)?;
+    let view = View {
+        key: key.clone(),
+        revision: Revision(row.revision),
+        fencing_token: Revision(row.fencing_token),
+        execution: execution_from_disk(present(row.execution, "execution")?)?,
+        worker: Some(row.worker).filter(|worker| !worker.is_empty()).map(|worker| name(&worker)).transpose()?,
+        lease_expires_at: row.lease_expires_at.map(Timestamp),
+    };
+    Ok(Transition { sequence, view })
+}
+
+pub fn encode_event(name: &Name, input: Option<&Payload>, raised_at: Timestamp) -> Vec<u8> {
+    disk::ExternalEvent { name: name.to_string(), input: input.map(|input| input.to_string()), raised_at: raised_at.0 }
+        .encode_to_vec()
+}
+
+pub fn decode_event(sequence: u64, bytes: &[u8]) -> Result<InboxEvent, Undecodable> {
+    let row = disk::ExternalEvent::decode(bytes).map_err(undecodable)?;
+    Ok(InboxEvent { sequence, name: row.name, input: row.input, raised_at: Timestamp(row.raised_at) })
+}
+
+pub fn encode_request(remembered: &Remembered) -> Vec<u8> {
+    disk::RememberedRequest {
+        request_id: remembered.id.clone(),
+        digest: remembered.digest.to_be_bytes().to_vec(),
+        outcome: match remembered.outcome {
+            Outcome::Started => 1,
+            Outcome::Joined => 2,
+            Outcome::Replaced => 3,
+        },
+        execution: remembered.execution.0.to_vec(),
+        accepted_at: remembered.accepted_at.0,
+    }
+    .encode_to_vec()
+}
+
+pub fn decode_request(bytes: &[u8]) -> Result<Remembered, Undecodable> {
+    let row = disk::RememberedRequest::decode(bytes).map_err(undecodable)?;
+    Ok(Remembered {
+        id: row.request_id,
+        digest: u128::from_be_bytes(sixteen(&row.digest, "digest")?),
+        outcome: match row.outcome {
+            1 => Outcome::Started,
+            2 => Outcome::Joined,
+            3 => Outcome::Replaced,
+            other => return Err(unknown("outcome", other)),
+        },
+        execution: ExecutionId(sixteen(&row.execution, "execution")?),
+        accepted_at: Timestamp(row.accepted_at),
+    })
+}
+
+fn execution_to_disk(execution: &Execution) -> disk::Execution {
+    let spec = &execution.spec;
+    disk::Execution {
+        id: execution.id.0.to_vec(),
+        function: spec.function.to_string(),
+        version: spec.version.clone(),
+        tags: spec.tags.clone(),
+        worker_kind: match spec.worker_kind {
+            WorkerKind::Any => 1,
+            WorkerKind::Native => 2,
+        },
+        status: match execution.status {
+            Status::Pending => 1,
+            Status::Running => 2,
+            Status::Completed => 4,
+            Status::Failed => 5,
+            Status::Terminated => 6,
+        },
+        created_at: execution.created_at.0,
+        started_at: execution.started_at.map(|at| at.0),
+        last_updated_at: execution.last_updated_at.0,
+        completed_at: execution.completed_at.map(|at| at.0),
+        input: execution.input.map_or(0, |row| row.0),
+        output: execution.output.map_or(0, |row| row.0),
+        custom_status: execution.custom_status.map_or(0, |row| row.0),
+        failure: execution.failure.as_deref().map(|failure| disk::Failure {
+            error_type: failure.error_type.clone(),
+            message: failure.message.clone(),
+            details: failure.details.clone(),
+            non_retriable: failure.non_retriable,
+        }),
+        termination_reason: execution.termination_reason.as_deref().unwrap_or_default().into(),
+        attempt: execution.attempt,
+        accepted_attempts: execution.accepted_attempts,
+        retry: Some(disk::Retry {
+            max_attempts: spec.retry.max_attempts,
+            initial_backoff: spec.retry.initial_backoff.as_micros(),
+            max_backoff: spec.retry.max_backoff.as_micros(),
+            multiplier: spec.retry.multiplier,
+        }),
+        start_deadline: spec.start_deadline.map(Span::as_micros),
+        run_timeout: spec.run_timeout.map(Span::as_micros),
+        start_by: execution.start_by.map(|due| due.0),
+        run_until: execution.run_until.map(|due| due.0),
+        retry_at: execution.retry_at.map(|due| due.0),
+    }
+}
+
+fn execution_from_disk(row: disk::Execution) -> Result<Execution, Undecodable> {
+    let retry = present(row.retry, "retry")?;
+    let spec = Spec {
+        function: name(&row.function)?,
+        version: row.version,
+        tags: row.tags,
+        worker_kind: match row.worker_kind {
+            1 => WorkerKind::Any,
+            2 => WorkerKind::Native,
+            other => return Err(unknown("worker kind", other)),
+        },
+        retry: RetryPolicy {
+            max_attempts: retry.max_attempts,
+            initial_backoff: Span::from_micros(retry.initial_backoff),
+            max_backoff: Span::from_micros(retry.max_backoff),
+            multiplier: retry.multiplier,
+        },
+        start_deadline: row.start_deadline.map(Span::from_micros),
+        run_timeout: row.run_timeout.map(Span::from_micros),
+    };
+    let payload = |number: u64| Some(number).filter(|number| *number != 0).map(Revision);
+    Ok(Execution {
+        id: ExecutionId(sixteen(&row.id, "execution id")?),
+        spec: Arc::new(spec),
+        status: match row.status {
+            1 => Status::Pending,
+            2 => Status::Running,
+            4 => Status::Completed,
+            5 => Status::Failed,
+            6 => Status::Terminated,
+            other => return Err(unknown("status", other)),
+        },
+        created_at: Timestamp(row.created_at),
+        started_at: row.started_at.map(Timestamp),
+        last_updated_at: Timestamp(row.last_updated_at),
+        completed_at: row.completed_at.map(Timestamp),
+        input: payload(row.input),
+        output: payload(row.output),
+        custom_status: payload(row.custom_status),
+        failure: row.failure.map(|failure| {
+            Arc::new(Failure {
+                error_type: failure.error_type,
+                message: failure.message,
+                details: failure.details,
+                non_retriable: failure.non_retriable,
+            })
+        }),
+        termination_reason: Some(row.termination_reason)
+            .filter(|_| row.status == 6)
+            .map(|reason| Arc::from(reason.as_str())),
+        attempt: row.attempt,
+        accepted_attempts: row.accepted_attempts,
+        start_by: row.start_by.map(Steady),
+        run_until: row.run_until.map(Steady),
+        retry_at: row.retry_at.map(Steady),
+    })
+}
+
+fn lease_to_disk(lease: &Lease) -> disk::Lease {
+    disk::Lease {
+        token: lease.token.0,
+        claim: lease.claim.0.to_vec(),
+        worker: lease.worker.to_string(),
+        execution: lease.execution.0.to_vec(),
+        ttl: lease.ttl.as_micros(),
+        accepted: lease.accepted,
+        cancelled: match lease.cancelled {
+            None => 0,
+            Some(Cancellation::Terminated) => 1,
+            Some(Cancellation::Replaced) => 2,
+            Some(Cancellation::TimedOut) => 3,
+        },
+    }
+}
+
+fn lease_from_disk(row: disk::Lease, now: Steady) -> Result<Lease, Undecodable> {
+    let ttl = Span::from_micros(row.ttl);
+    Ok(Lease {
+        token: Revision(row.token),
+        claim: ClaimId(sixteen(&row.claim, "claim")?),
+        worker: name(&row.worker)?,
+        execution: ExecutionId(sixteen(&row.execution, "execution")?),
+        ttl,
+        accepted: row.accepted,
+        cancelled: match row.cancelled {
+            0 => None,
+            1 => Some(Cancellation::Terminated),
+            2 => Some(Cancellation::Replaced),
+            3 => Some(Cancellation::TimedOut),
+            other => return Err(unknown("cancellation", other)),
+        },
+        expires_at: now + ttl,
+    })
+}
+
+fn report_from_disk(row: disk::FinalReport) -> Result<FinalReport, Undecodable> {
+    Ok(FinalReport {
+        proof: Proof { token: Revision(row.token), claim: ClaimId(sixteen(&row.claim, "claim")?) },
+        digest: u128::from_be_bytes(sixteen(&row.digest, "digest")?),
+    })
+}
+
+fn key_from_disk(hub: &str, id: &str) -> Result<InstanceKey, Undecodable> {
+    Ok(InstanceKey::new(&TaskHub::parse(hub).map_err(undecodable)?, &InstanceId::parse(id).map_err(undecodable)?))
+}
+
+fn name(text: &str) -> Result<Name, Undecodable> {
+    Name::parse(text).map_err(undecodable)
+}
+
+fn present<T>(value: Option<T>, what: &str) -> Result<T, Undecodable> {
+    value.ok_or_else(|| Undecodable(format!("{what} is missing")))
+}
+
+fn sixteen(bytes: &[u8], what: &str) -> Result<[u8; 16], Undecodable> {
+    bytes.try_into().map_err(|_| Undecodable(format!("{what} has {} bytes, not 16", bytes.len())))
+}
+
+fn unknown(what: &str, number: u32) -> Undecodable {
+    Undecodable(format!("{what} {number} is not known to this version"))
+}
+
+fn undecodable(error: impl std::fmt::Display) -> Undecodable {
+    Undecodable(error.to_string())
+}

@@ -1,0 +1,48 @@
+//! The only place that reads time.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::core::time::{Now, Steady, Timestamp};
+
+/// Tells the time on both clocks.
+pub trait Clock: Send + Sync + 'static {
+    fn now(&self) -> Now;
+}
+
+/// The machine's clocks. The steady one begins at the wall time of its making and never jumps; the wall time that
+/// people are shown never falls behind it.
+#[derive(Debug)]
+pub struct SystemClock {
+    begun: Instant,
+    begun_at: Duration,
+}
+
+impl SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clocks")]
+    pub fn new() -> SystemClock {
+        SystemClock { begun: Instant::now(), begun_at: since_epoch(SystemTime::now()) }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> SystemClock {
+        SystemClock::new()
+    }
+}
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clocks")]
+    fn now(&self) -> Now {
+        let steady = micros(self.begun_at + self.begun.elapsed());
+        let wall = micros(since_epoch(SystemTime::now()));
+        Now { wall: Timestamp(wall.max(steady)), steady: Steady(steady) }
+    }
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,241 @@
+//! Who runs what: runs that wait for a worker, workers that have room, and which stream a claim belongs to.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque, hash_map},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use super::workers::{Session, SessionId};
+use crate::core::{
+    effect::Offer,
+    ids::{ClaimId, ExecutionId, InstanceKey, Name},
+};
+
+/// Runs that wait and workers that have room, per task hub and function, first come first served.
+#[derive(Default)]
+pub struct Dispatch {
+    board: Mutex<Board>,
+}
+
+#[derive(Default)]
+struct Board {
+    lanes: HashMap<LaneKey, Lane>,
+    /// Where each waiting instance stands.
+    waiting: HashMap<InstanceKey, (LaneKey, u64)>,
+    next_ticket: u64,
+    sessions: HashMap<SessionId, Seat>,
+    /// Which stream a claim belongs to.
+    routes: HashMap<ClaimId, SessionId>,
+}
+
+/// Task hub and function.
+type LaneKey = (Arc<str>, Name);
+
+#[derive(Default)]
+struct Lane {
+    offers: BTreeMap<u64, (InstanceKey, ExecutionId)>,
+    /// Workers that may have room, the one that waited longest first.
+    idle: VecDeque<SessionId>,
+    workers: usize,
+}
+
+struct Seat {
+    session: Arc<Session>,
+    free: u32,
+    /// It let a lease run out and was not heard of since: it may be paused, so it gets nothing new.
+    silent: bool,
+    /// The lanes in which it no longer stands as idle because it had no room when its turn came.
+    absent: Vec<LaneKey>,
+}
+
+/// A run and the worker that is to be granted it; the worker's place is taken.
+#[derive(Clone, Debug)]
+pub struct Match {
+    pub key: InstanceKey,
+    pub execution: ExecutionId,
+    pub session: SessionId,
+    pub worker: Name,
+}
+
+impl Dispatch {
+    /// A worker is there; `held` of its places are taken by runs that it came with.
+    pub fn join(&self, session: &Arc<Session>, held: usize) -> Vec<Match> {
+        let mut board = self.board.lock();
+        let lanes: Vec<LaneKey> = lanes_of(session);
+        let free = session.max_runs.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
+        let seat = Seat { session: session.clone(), free, silent: false, absent: lanes.clone() };
+        board.sessions.insert(session.id, seat);
+        for lane in lanes {
+            board.lanes.entry(lane).or_default().workers += 1;
+        }
+        board.seat_and_match(session.id)
+    }
+
+    /// A worker is gone; its claims have no stream until it comes back with them.
+    pub fn leave(&self, id: SessionId) {
+        let mut board = self.board.lock();
+        let Some(seat) = board.sessions.remove(&id) else { return };
+        for key in lanes_of(&seat.session) {
+            if let hash_map::Entry::Occupied(mut lane) = board.lanes.entry(key) {
+                lane.get_mut().workers -= 1;
+                lane.get_mut().idle.retain(|idle| *idle != id);
+                if lane.get().is_empty() {
+                    lane.remove();
+                }
+            }
+        }
+        for claim in seat.session.claims() {
+            if board.routes.get(&claim) == Some(&id) {
+                board.routes.remove(&claim);
+            }
+        }
+    }
+
+    /// A run waits for a worker.
+    pub fn offer(&self, key: &InstanceKey, offer: &Offer, prefer: Option<SessionId>) -> Vec<Match> {
+        let mut board = self.board.lock();
+        board.withdraw(key);
+        if let Some(seat) = prefer.and_then(|id| board.sessions.get_mut(&id)).filter(|seat| seat.has_room()) {
+            return vec![seat.take(key.clone(), offer.execution)];
+        }
+        let lane: LaneKey = (key.hub().into(), offer.spec.function.clone());
+        let ticket = board.next_ticket;
+        board.next_ticket += 1;
+        board.lanes.entry(lane.clone()).or_default().offers.insert(ticket, (key.clone(), offer.execution));
+        board.waiting.insert(key.clone(), (lane.clone(), ticket));
+        board.match_lane(&lane)
+    }
+
+    /// A run no longer waits.
+    pub fn withdraw(&self, key: &InstanceKey) {
+        self.board.lock().withdraw(key);
+    }
+
+    /// The claim belongs to this stream from now on: its worker's place is taken already.
+    pub fn route(&self, claim: ClaimId, session: SessionId) {
+        self.board.lock().routes.insert(claim, session);
+    }
+
+    /// The claim moves to this stream, which has a place taken for it. Answers the stream that had it.
+    pub fn reroute(&self, claim: ClaimId, session: SessionId) -> Option<Arc<Session>> {
+        let mut board = self.board.lock();
+        let before = board.routes.insert(claim, session);
+        let seat = board.sessions.get_mut(&before?)?;
+        seat.give_back();
+        Some(seat.session.clone())
+    }
+
+    /// The stream that a claim belongs to.
+    pub fn session_of(&self, claim: ClaimId) -> Option<Arc<Session>> {
+        let board = self.board.lock();
+        board.routes.get(&claim).and_then(|id| board.sessions.get(id)).map(|seat| seat.session.clone())
+    }
+
+    /// The claim is over: its worker has room for another run, but gets none before `resume`. Answers the stream.
+    pub fn end_claim(&self, claim: ClaimId, silent: bool) -> Option<Arc<Session>> {
+        let mut board = self.board.lock();
+        let id = board.routes.remove(&claim)?;
+        let seat = board.sessions.get_mut(&id)?;
+        seat.give_back();
+        seat.silent |= silent;
+        Some(seat.session.clone())
+    }
+
+    /// Whatever waits for this worker is matched.
+    pub fn resume(&self, id: SessionId) -> Vec<Match> {
+        self.board.lock().seat_and_match(id)
+    }
+
+    /// The worker was heard of.
+    pub fn heard(&self, id: SessionId) -> Vec<Match> {
+        let mut board = self.board.lock();
+        match board.sessions.get_mut(&id) {
+            Some(seat) if seat.silent => {
+                seat.silent = false;
+                board.seat_and_match(id)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether any worker serves the function.
+    pub fn is_served(&self, hub: &str, function: &Name) -> bool {
+        self.board.lock().lanes.get(&(Arc::from(hub), function.clone())).is_some_and(|lane| lane.workers > 0)
+    }
+
+    /// All connected workers.
+    pub fn sessions(&self) -> usize {
+        self.board.lock().sessions.len()
+    }
+}
+
+impl Board {
+    fn withdraw(&mut self, key: &InstanceKey) {
+        let Some((lane, ticket)) = self.waiting.remove(key) else { return };
+        if let hash_map::Entry::Occupied(mut lane) = self.lanes.entry(lane) {
+            lane.get_mut().offers.remove(&ticket);
+            if lane.get().is_empty() {
+                lane.remove();
+            }
+        }
+    }
+
+    /// Puts the worker back where it was left out for want of room, and matches there.
+    fn seat_and_match(&mut self, id: SessionId) -> Vec<Match> {
+        let Some(seat) = self.sessions.get_mut(&id).filter(|seat| seat.has_room()) else { return Vec::new() };
+        let lanes = std::mem::take(&mut seat.absent);
+        for lane in &lanes {
+            if let Some(lane) = self.lanes.get_mut(lane) {
+                lane.idle.push_back(id);
+            }
+        }
+        lanes.iter().flat_map(|lane| self.match_lane(lane)).collect()
+    }
+
+    fn match_lane(&mut self, key: &LaneKey) -> Vec<Match> {
+        let Some(lane) = self.lanes.get_mut(key) else { return Vec::new() };
+        let mut matches = Vec::new();
+        while !lane.offers.is_empty()
+            && let Some(id) = lane.idle.pop_front()
+        {
+            let Some(seat) = self.sessions.get_mut(&id) else { continue };
+            if !seat.has_room() {
+                seat.absent.push(key.clone());
+                continue;
+            }
+            let Some((_, (instance, execution))) = lane.offers.pop_first() else { break };
+            self.waiting.remove(&instance);
+            matches.push(seat.take(instance, execution));
+            lane.idle.push_back(id);
+        }
+        matches
+    }
+}
+
+impl Lane {
+    fn is_empty(&self) -> bool {
+        self.workers == 0 && self.offers.is_empty()
+    }
+}
+
+impl Seat {
+    fn has_room(&self) -> bool {
+        self.free > 0 && !self.silent
+    }
+
+    fn take(&mut self, key: InstanceKey, execution: ExecutionId) -> Match {
+        self.free -= 1;
+        Match { key, execution, session: self.session.id, worker: self.session.worker.clone() }
+    }
+
+    fn give_back(&mut self) {
+        self.free = (self.free + 1).min(self.session.max_runs);
+    }
+}
+
+fn lanes_of(session: &Session) -> Vec<LaneKey> {
+    let hub: Arc<str> = session.hub.as_str().into();
+    session.functions.iter().map(|function| (hub.clone(), function.clone())).collect()
+}

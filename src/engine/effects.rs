@@ -1,0 +1,93 @@
+//! What is done once a change is durable, in revision order; then whoever waited for it is told.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{
+    Shared,
+    committer::Committed,
+    dispatch::Match,
+    workers::{Session, StopReason},
+};
+use crate::core::{
+    command::{Command, Grant},
+    effect::Effect,
+    ids::{ClaimId, InstanceKey},
+};
+
+impl Shared {
+    /// Carries out what one commit calls for. Never waits.
+    pub(super) fn carry_out(&self, committed: Committed) {
+        for part in committed.0 {
+            for change in part.changes {
+                self.effects(&change.key, change.effects);
+            }
+            part.partition.has_become_durable(part.revision);
+        }
+    }
+
+    /// Carries out the effects of one change, or what a recovered instance has outstanding.
+    pub(super) fn effects(&self, key: &InstanceKey, effects: Vec<Effect>) {
+        let mut freed: Option<Arc<Session>> = None;
+        let mut matches = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Publish(transition) => self.watchers.publish(transition),
+                Effect::EndClaim { claim, expired } => freed = self.end_claim(claim, expired),
+                Effect::Cancel { claim, why } => self.tell(claim, |s| s.cancel(claim, StopReason::Cancelled(why))),
+                Effect::HandOut(run) => match self.dispatch.session_of(run.proof.claim) {
+                    Some(session) => session.hand_out(key.clone(), run),
+                    None => self.take_back(key, run.proof),
+                },
+                Effect::DeliverEvents { claim } => self.tell(claim, |s| s.deliver_events(claim)),
+                Effect::Withdraw => self.dispatch.withdraw(key),
+                Effect::Offer(offer) => {
+                    let prefer = offer.prefer.and(freed.as_ref()).map(|session| session.id);
+                    matches.extend(self.dispatch.offer(key, &offer, prefer));
+                }
+                Effect::Arm(due) => self.timers.arm(key.clone(), due),
+            }
+        }
+        matches.extend(freed.into_iter().flat_map(|session| self.dispatch.resume(session.id)));
+        self.grant(matches);
+    }
+
+    fn tell(&self, claim: ClaimId, tell: impl FnOnce(&Session)) {
+        if let Some(session) = self.dispatch.session_of(claim) {
+            tell(&session);
+        }
+    }
+
+    fn end_claim(&self, claim: ClaimId, expired: bool) -> Option<Arc<Session>> {
+        let session = self.dispatch.end_claim(claim, expired)?;
+        if expired {
+            session.cancel(claim, StopReason::LeaseLost);
+        }
+        session.let_go(claim);
+        Some(session)
+    }
+
+    /// Grants the runs to the workers that they were matched with. A run that was overtaken frees its worker's place
+    /// for the next one, so this ends when no run or no place is left.
+    pub(super) fn grant(&self, matches: Vec<Match>) {
+        let mut matches = VecDeque::from(matches);
+        while let Some(Match { key, execution, session, worker }) = matches.pop_front() {
+            let claim = ClaimId(self.entropy.sixteen_bytes());
+            self.dispatch.route(claim, session);
+            let grant = Command::Grant(Grant { execution, claim, worker, ttl: self.config.lease_ttl });
+            let verdict = self.partition(&key).submit(&key, &grant, self.clock.now(), None);
+            if verdict.result.is_err() {
+                self.dispatch.end_claim(claim, false);
+                matches.extend(self.dispatch.resume(session));
+            }
+        }
+    }
+
+    /// Does what is due for the instance, and arms its next time: nobody else will where nothing was due yet.
+    pub(super) fn tick(&self, key: &InstanceKey) {
+        let partition = self.partition(key);
+        partition.submit(key, &Command::Tick, self.clock.now(), None);
+        if let Some(due) = partition.look(key, |instance| instance.next_due()).found.flatten() {
+            self.timers.arm(key.clone(), due);
+        }
+    }
+}

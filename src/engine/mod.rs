@@ -1,0 +1,323 @@
+//! What runs: instances in memory, one road for every change, and everybody told once it is durable.
+
+pub mod committer;
+pub mod dispatch;
+mod effects;
+mod journal;
+pub mod partition;
+mod query;
+mod recovery;
+mod sessions;
+mod threads;
+pub mod timers;
+pub mod watch;
+pub mod workers;
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use tokio::sync::{Semaphore, watch as tokio_watch};
+
+use self::{
+    committer::CommitQueue,
+    dispatch::Dispatch,
+    partition::{Partition, Place, Verdict},
+    timers::Timers,
+    watch::{Watch, Watchers, Wish},
+};
+pub use self::{query::Payloads, recovery::RecoveryError, sessions::Connected, threads::Threads};
+use crate::{
+    clock::Clock,
+    core::{
+        command::{Command, Payload, RaiseEvent, Start, Terminate},
+        decide::Answer,
+        ids::{ExecutionId, InstanceKey, Revision},
+        partitioning::PartitionId,
+        rejection::Rejection,
+        request::Outcome,
+        status::View,
+        time::Span,
+    },
+    entropy::Entropy,
+    store::{ReadError, Store},
+};
+
+/// The bytes of clients' commands that may wait for the committer, in KiB. Beyond them clients wait at the door.
+const QUEUE_KIB: usize = 64 << 10;
+
+/// What the engine can be told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How long a lease lasts after the last heartbeat.
+    pub lease_ttl: Span,
+    /// How long an accepted start with a request id is remembered.
+    pub request_memory: Span,
+    /// Watchers at a time.
+    pub watchers_max: usize,
+    /// Connected workers at a time.
+    pub workers_max: usize,
+}
+
+/// The engine's face: asynchronous, in terms of commands.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// What all parts of the engine share.
+pub struct Shared {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    store: Arc<dyn Store>,
+    partitions: Vec<Arc<Partition>>,
+    arrivals: Arc<AtomicU64>,
+    queue: Arc<CommitQueue>,
+    places: Arc<Semaphore>,
+    dispatch: Dispatch,
+    timers: Timers,
+    watchers: Watchers,
+    sessions: AtomicU64,
+    fallen: tokio_watch::Sender<Option<Arc<str>>>,
+}
+
+/// Why a call was not answered with what it asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error(transparent)]
+    Rejected(Box<Rejection>),
+    /// The commit failed: whether the change is durable is not known. Retry with the same request id.
+    #[error("the outcome is unknown: {0}")]
+    OutcomeUnknown(Arc<str>),
+    /// Nothing was applied. Another try, later or elsewhere, may succeed.
+    #[error("{0}")]
+    Unavailable(&'static str),
+    /// A bound of the server is reached. Nothing was applied.
+    #[error("the server has as many {0} as it takes; try again later")]
+    TooMany(&'static str),
+    /// What the store has is not what was written.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+}
+
+/// What an accepted start is told.
+#[derive(Clone, Debug)]
+pub struct Started {
+    pub outcome: Outcome,
+    pub deduplicated: bool,
+    pub execution: ExecutionId,
+    pub status: Description,
+}
+
+/// A view, with the reason why nobody runs it, if so.
+#[derive(Clone, Debug)]
+pub struct Description {
+    pub view: View,
+    pub pending_reason: String,
+}
+
+/// The commit that was waited for did not come.
+struct Fallen;
+
+impl Engine {
+    /// Takes the store over: claims every partition, loads every instance and takes up what is outstanding. Blocks.
+    /// The engine runs once its threads do.
+    pub fn recover(
+        config: Config,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Engine, RecoveryError> {
+        let queue = Arc::new(CommitQueue::default());
+        let arrivals = Arc::new(AtomicU64::new(1));
+        let all: Vec<PartitionId> = PartitionId::all().collect();
+        let mut claims = store.claim(&all)?;
+        claims.sort_by_key(|claim| claim.partition);
+        let partitions = claims.into_iter().map(|c| Arc::new(Partition::new(c, arrivals.clone(), queue.clone())));
+        let shared = Arc::new(Shared {
+            partitions: partitions.collect(),
+            arrivals,
+            queue,
+            places: Arc::new(Semaphore::new(QUEUE_KIB)),
+            dispatch: Dispatch::default(),
+            timers: Timers::default(),
+            watchers: Watchers::new(config.watchers_max),
+            sessions: AtomicU64::new(1),
+            fallen: tokio_watch::Sender::new(None),
+            config,
+            clock,
+            entropy,
+            store,
+        });
+        let keys = shared.load()?;
+        tracing::info!(instances = keys.len(), "recovered");
+        shared.take_up(keys);
+        Ok(Engine { shared })
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    pub fn now(&self) -> crate::core::time::Now {
+        self.shared.clock.now()
+    }
+
+    /// A fresh execution id.
+    pub fn draw_execution_id(&self) -> ExecutionId {
+        ExecutionId(self.shared.entropy.sixteen_bytes())
+    }
+
+    /// StartSingleton: checks and starts in one step.
+    pub async fn start(&self, key: &InstanceKey, start: Start) -> Result<Started, Refusal> {
+        let weight = payload_kib(start.input.as_ref());
+        let (answer, view) = self.shared.execute(key, Command::Start(start), weight).await?;
+        let status = self.shared.describe(view);
+        match answer {
+            Answer::Start { outcome, deduplicated, execution } => {
+                Ok(Started { outcome, deduplicated, execution, status })
+            }
+            Answer::EventRaised { .. } | Answer::Done => unreachable!("a start is answered as a start"),
+        }
+    }
+
+    /// Delivers an external event. Answers the execution that gets it and the event's number.
+    pub async fn raise_event(&self, key: &InstanceKey, raise: RaiseEvent) -> Result<(ExecutionId, u64), Refusal> {
+        let weight = payload_kib(raise.input.as_ref());
+        match self.shared.execute(key, Command::RaiseEvent(raise), weight).await?.0 {
+            Answer::EventRaised { execution, sequence } => Ok((execution, sequence)),
+            Answer::Start { .. } | Answer::Done => unreachable!("an event is answered as an event"),
+        }
+    }
+
+    /// Ends the live execution.
+    pub async fn terminate(&self, key: &InstanceKey, terminate: Terminate) -> Result<Description, Refusal> {
+        let (_, view) = self.shared.execute(key, Command::Terminate(terminate), 1).await?;
+        Ok(self.shared.describe(view))
+    }
+
+    /// The current status.
+    pub async fn status(&self, key: &InstanceKey) -> Result<Description, Refusal> {
+        let view = self.shared.look(key, |instance, now| instance.view(key, now)).await?;
+        Ok(self.shared.describe(view))
+    }
+
+    /// The current status with its payloads.
+    pub async fn status_with_payloads(&self, key: &InstanceKey) -> Result<(Description, Payloads), Refusal> {
+        let (current, payloads) = self.shared.look_with_payloads(key).await?;
+        Ok((self.shared.describe(current.view), payloads))
+    }
+
+    /// Watches an instance.
+    pub async fn watch(&self, key: InstanceKey, wish: Wish) -> Result<Watch, Refusal> {
+        Watch::begin(self.shared.clone(), key, wish).await
+    }
+
+    /// A view of the present with the reason why nobody runs it.
+    pub fn describe(&self, view: View) -> Description {
+        self.shared.describe(view)
+    }
+
+    /// Returns once the store has failed, with the reason: the server has to end.
+    pub async fn fallen(&self) -> Arc<str> {
+        let mut fallen = self.shared.fallen.subscribe();
+        match fallen.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => "the engine is gone".into(),
+        }
+    }
+}
+
+impl Shared {
+    fn partition(&self, key: &InstanceKey) -> &Arc<Partition> {
+        &self.partitions[usize::from(PartitionId::of(key).0)]
+    }
+
+    fn describe(&self, view: View) -> Description {
+        Description { pending_reason: self.pending_reason(&view), view }
+    }
+
+    /// Reserves a place, lets the partition decide, and waits until the answer is durable.
+    async fn execute(&self, key: &InstanceKey, command: Command, kib: u32) -> Result<(Answer, View), Refusal> {
+        let place = self.reserve(kib).await?;
+        let partition = self.partition(key);
+        let verdict = partition.submit(key, &command, self.clock.now(), Some(place));
+        self.answer(partition, verdict).await
+    }
+
+    async fn reserve(&self, kib: u32) -> Result<Place, Refusal> {
+        let place = self.places.clone().acquire_many_owned(kib).await;
+        let place = place.map_err(|_| Refusal::Unavailable("the server is shutting down"))?;
+        if self.fallen.borrow().is_some() {
+            return Err(Refusal::Unavailable("the server's store has failed"));
+        }
+        Ok(place)
+    }
+
+    /// Nobody hears of anything before it is durable, be it a success or a rejection.
+    async fn answer(&self, partition: &Partition, verdict: Verdict) -> Result<(Answer, View), Refusal> {
+        let durable = self.until_durable(partition, verdict.speaks_of).await;
+        match (durable, verdict.result) {
+            (Ok(()), Ok(answer)) => Ok(answer),
+            (Ok(()), Err(rejection)) => Err(rejection.into()),
+            (Err(Fallen), Ok(_)) => Err(Refusal::OutcomeUnknown(self.why_fallen())),
+            (Err(fallen), Err(_)) => Err(Refusal::from_read(fallen)),
+        }
+    }
+
+    async fn until_durable(&self, partition: &Partition, revision: Revision) -> Result<(), Fallen> {
+        if partition.is_durable(revision) {
+            return Ok(());
+        }
+        let mut durable = partition.durable();
+        match durable.wait_for(|durable| durable.revision >= revision || durable.fallen).await {
+            Ok(durable) if durable.revision >= revision => Ok(()),
+            _ => Err(Fallen),
+        }
+    }
+
+    fn why_fallen(&self) -> Arc<str> {
+        self.fallen.borrow().clone().unwrap_or_default()
+    }
+
+    /// Nothing more will become durable: whoever waits is told so.
+    fn fall(&self, reason: &str) {
+        let first = self.fallen.send_if_modified(|fallen| {
+            let first = fallen.is_none();
+            fallen.get_or_insert_with(|| reason.into());
+            first
+        });
+        if first {
+            tracing::error!(reason, "the store has failed; the server ends");
+            self.partitions.iter().for_each(|partition| partition.has_fallen());
+        }
+    }
+}
+
+impl Refusal {
+    /// A read, or a rejection, that could not become durable: nothing was applied.
+    fn from_read(_: Fallen) -> Refusal {
+        Refusal::Unavailable("the server's store has failed")
+    }
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Refusal {
+        Refusal::Rejected(Box::new(rejection))
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Refusal {
+        match error {
+            ReadError::Damaged { .. } => Refusal::Damaged(error.to_string()),
+            ReadError::Unreadable(error) => {
+                tracing::error!(%error, "the store can't be read");
+                Refusal::Unavailable("the store can't be read")
+            }
+        }
+    }
+}
+
+fn payload_kib(payload: Option<&Payload>) -> u32 {
+    1 + payload.map_or(0, |payload| u32::try_from(payload.len() >> 10).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,269 @@
+//! A partition: its instances, and the critical section in which a command becomes a numbered, queued change.
+//!
+//! There is no `async` in this file: what happens under an entry's lock can neither wait nor fail.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use dashmap::{DashMap, Entry};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::{committer::CommitQueue, journal::Journal};
+use crate::{
+    core::{
+        command::Command,
+        decide::{Answer, Decision, Found, decide},
+        effect::{Effect, Outlook, effects},
+        event::Event,
+        ids::{Arrival, InstanceKey, Revision},
+        instance::Instance,
+        lease::{NotHeld, Proof},
+        partitioning::PartitionId,
+        rejection::Rejection,
+        status::View,
+        time::Now,
+    },
+    store::{Batch, Claim, Write},
+};
+
+/// A partition has few instances under one lock at a time; 128 partitions have plenty of shards together.
+const SHARDS: usize = 4;
+
+/// The instances of one partition and the changes of theirs that wait for the committer.
+pub struct Partition {
+    pub id: PartitionId,
+    instances: DashMap<InstanceKey, Box<Instance>>,
+    log: Mutex<Log>,
+    durable: watch::Sender<Durable>,
+    arrivals: Arc<AtomicU64>,
+    queue: Arc<CommitQueue>,
+}
+
+/// Numbers the changes and keeps those that are not committed yet.
+struct Log {
+    epoch: u64,
+    sequence: u64,
+    revision: Revision,
+    changes: Vec<Change>,
+}
+
+/// What one command changed, on its way to the disk and then to whom it concerns.
+pub struct Change {
+    pub key: InstanceKey,
+    pub effects: Vec<Effect>,
+    writes: Vec<Write>,
+    /// Given back once the change is carried out.
+    _place: Option<Place>,
+}
+
+/// A place in the committer's queue.
+pub type Place = OwnedSemaphorePermit;
+
+/// How far a partition is durable, and whether it will get any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Durable {
+    pub revision: Revision,
+    pub fallen: bool,
+}
+
+/// What became of a command. Nobody may hear of it before the partition is durable up to `speaks_of`.
+#[derive(Debug)]
+pub struct Verdict {
+    pub result: Result<(Answer, View), Rejection>,
+    pub speaks_of: Revision,
+}
+
+/// An instance as it stands, not before the partition is durable up to `speaks_of`.
+pub struct Snapshot<T> {
+    pub found: T,
+    pub speaks_of: Revision,
+}
+
+/// What a worker that came back finds of its lease.
+#[derive(Clone, Copy, Debug)]
+pub struct Attachment {
+    pub arrival: Arrival,
+    pub held: Result<(), NotHeld>,
+}
+
+impl Partition {
+    pub fn new(claim: Claim, arrivals: Arc<AtomicU64>, queue: Arc<CommitQueue>) -> Partition {
+        let log = Log { epoch: claim.epoch, sequence: claim.sequence, revision: claim.revision, changes: Vec::new() };
+        Partition {
+            id: claim.partition,
+            instances: DashMap::with_shard_amount(SHARDS),
+            log: Mutex::new(log),
+            durable: watch::Sender::new(Durable { revision: claim.revision, fallen: false }),
+            arrivals,
+            queue,
+        }
+    }
+
+    /// Puts an instance in that the store had.
+    pub fn restore(&self, key: InstanceKey, instance: Instance) {
+        self.instances.insert(key, Box::new(instance));
+    }
+
+    /// Changes a restored instance while nobody else is there yet.
+    pub fn amend(&self, key: &InstanceKey, amend: impl FnOnce(&mut Instance)) {
+        if let Some(mut entry) = self.instances.get_mut(key) {
+            amend(&mut entry);
+        }
+    }
+
+    /// Decides the command, and numbers, queues and applies what it does, as one step.
+    pub fn submit(&self, key: &InstanceKey, command: &Command, now: Now, place: Option<Place>) -> Verdict {
+        match self.instances.entry(key.clone()) {
+            Entry::Occupied(mut entry) => {
+                let instance = entry.get_mut();
+                let found = Found { key, instance: Some(instance), now };
+                match decide(found, command) {
+                    Ok(decision) => {
+                        self.carry_out(key, instance, &decision.events, now, place);
+                        Verdict { result: Ok((decision.answer, instance.view(key, now))), speaks_of: instance.revision }
+                    }
+                    Err(rejection) => Verdict { result: Err(rejection), speaks_of: instance.revision },
+                }
+            }
+            Entry::Vacant(entry) => match decide(Found { key, instance: None, now }, command) {
+                Ok(Decision { events, answer }) => match self.create(key, &events, now, place) {
+                    Some(instance) => {
+                        let view = instance.view(key, now);
+                        entry.insert(Box::new(instance));
+                        Verdict { speaks_of: view.revision, result: Ok((answer, view)) }
+                    }
+                    None => self.absent(Rejection::NotFound { id: key.id().into() }),
+                },
+                Err(rejection) => self.absent(rejection),
+            },
+        }
+    }
+
+    /// What is said of an id that isn't there speaks of everything that was queued: it may just have been removed.
+    fn absent(&self, rejection: Rejection) -> Verdict {
+        Verdict { result: Err(rejection), speaks_of: self.queued() }
+    }
+
+    fn carry_out(&self, key: &InstanceKey, instance: &mut Instance, events: &[Event], now: Now, place: Option<Place>) {
+        if events.is_empty() {
+            return;
+        }
+        let before = Outlook::of(instance);
+        let mut log = self.log.lock();
+        let journal = Journal::open(key, instance.arrival, now);
+        self.record(&mut log, journal, instance, before, events, events, now, place);
+    }
+
+    /// The first event of an instance makes it; there is none for commands that find nothing to do.
+    fn create(&self, key: &InstanceKey, events: &[Event], now: Now, place: Option<Place>) -> Option<Instance> {
+        let (first, rest) = events.split_first()?;
+        let Event::ExecutionStarted { execution, spec, input } = first else { return None };
+        let mut log = self.log.lock();
+        let revision = log.next_revision();
+        let arrival = Arrival(self.arrivals.fetch_add(1, Ordering::Relaxed));
+        let mut instance = Instance::create(arrival, *execution, spec, input.is_some(), revision, now);
+        let mut journal = Journal::open(key, arrival, now);
+        journal.event(None, first, revision);
+        journal.applied(first, &instance);
+        self.record(&mut log, journal, &mut instance, Outlook::default(), events, rest, now, place);
+        Some(instance)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of the critical section, called from its two branches")]
+    fn record(
+        &self,
+        log: &mut Log,
+        mut journal: Journal<'_>,
+        instance: &mut Instance,
+        before: Outlook,
+        events: &[Event],
+        to_apply: &[Event],
+        now: Now,
+        place: Option<Place>,
+    ) {
+        let key = journal.key();
+        for event in to_apply {
+            let revision = log.next_revision();
+            journal.event(Some(instance), event, revision);
+            instance.apply(event, revision, now);
+            journal.applied(event, instance);
+        }
+        let (writes, transitions) = journal.close(instance);
+        let effects = effects(before, events, transitions, instance);
+        let first = log.changes.is_empty();
+        log.changes.push(Change { key: key.clone(), effects, writes, _place: place });
+        if first {
+            self.queue.announce(self.id);
+        }
+    }
+
+    /// Takes everything that waits, as one batch.
+    pub fn take_batch(&self) -> (Batch, Vec<Change>) {
+        let mut log = self.log.lock();
+        let mut changes = std::mem::take(&mut log.changes);
+        log.sequence += 1;
+        let writes = changes.iter_mut().flat_map(|change| std::mem::take(&mut change.writes)).collect();
+        let batch =
+            Batch { partition: self.id, epoch: log.epoch, sequence: log.sequence, revision: log.revision, writes };
+        (batch, changes)
+    }
+
+    /// Renews a lease. Soft state: nothing is queued.
+    pub fn renew(&self, key: &InstanceKey, proof: Proof, now: Now) -> Result<(), NotHeld> {
+        self.instances.get_mut(key).ok_or(NotHeld::Lost)?.renew(proof, now.steady)
+    }
+
+    /// Renews a lease for a worker that came back with it.
+    pub fn attach(&self, key: &InstanceKey, proof: Proof, now: Now) -> Snapshot<Option<Attachment>> {
+        match self.instances.get_mut(key) {
+            Some(mut instance) => {
+                let held = instance.renew(proof, now.steady);
+                let found = Some(Attachment { arrival: instance.arrival, held });
+                Snapshot { found, speaks_of: instance.revision }
+            }
+            None => Snapshot { found: None, speaks_of: self.queued() },
+        }
+    }
+
+    /// Looks at an instance: what `look` makes of it, or nothing if it isn't there.
+    pub fn look<T>(&self, key: &InstanceKey, look: impl FnOnce(&Instance) -> T) -> Snapshot<Option<T>> {
+        match self.instances.get(key) {
+            Some(instance) => Snapshot { found: Some(look(&instance)), speaks_of: instance.revision },
+            None => Snapshot { found: None, speaks_of: self.queued() },
+        }
+    }
+
+    /// The newest revision that was given out.
+    fn queued(&self) -> Revision {
+        self.log.lock().revision
+    }
+
+    /// Everything up to `revision` is durable and carried out.
+    pub fn has_become_durable(&self, revision: Revision) {
+        self.durable.send_modify(|durable| durable.revision = revision);
+    }
+
+    /// Nothing more will become durable.
+    pub fn has_fallen(&self) {
+        self.durable.send_modify(|durable| durable.fallen = true);
+    }
+
+    /// How far the partition is durable, now and from now on.
+    pub fn durable(&self) -> watch::Receiver<Durable> {
+        self.durable.subscribe()
+    }
+
+    pub fn is_durable(&self, revision: Revision) -> bool {
+        self.durable.borrow().revision >= revision
+    }
+}
+
+impl Log {
+    fn next_revision(&mut self) -> Revision {
+        self.revision = Revision(self.revision.0 + 1);
+        self.revision
+    }
+}

@@ -1,0 +1,117 @@
+//! Reads: take the state, wait until it is committed, answer.
+
+use std::sync::Arc;
+
+use super::{Refusal, Shared, partition::Snapshot};
+use crate::{
+    core::{
+        ids::{InstanceKey, Revision},
+        instance::Instance,
+        rejection::Rejection,
+        status::{Status, Transition, View},
+        time::Now,
+    },
+    store::{ReadError, Store, Table},
+};
+
+/// Tries to read payloads that belong to the state that was taken, while new executions replace each other.
+const PAYLOAD_TRIES: usize = 16;
+
+/// The texts that a status refers to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payloads {
+    pub input: Option<String>,
+    pub output: Option<String>,
+    pub custom_status: Option<String>,
+}
+
+impl Shared {
+    /// Looks at an instance and waits until what was seen is durable.
+    pub(super) async fn look<T>(
+        &self,
+        key: &InstanceKey,
+        look: impl FnOnce(&Instance, Now) -> T,
+    ) -> Result<T, Refusal> {
+        let partition = self.partition(key);
+        let Snapshot { found, speaks_of } = partition.look(key, |instance| look(instance, self.clock.now()));
+        self.until_durable(partition, speaks_of).await.map_err(Refusal::from_read)?;
+        found.ok_or_else(|| Rejection::NotFound { id: key.id().into() }.into())
+    }
+
+    /// The latest transition's number and the view, with the payloads that it refers to.
+    pub(super) async fn look_with_payloads(&self, key: &InstanceKey) -> Result<(Transition, Payloads), Refusal> {
+        for _ in 0..PAYLOAD_TRIES {
+            let look = |instance: &Instance, now| (instance.arrival, instance.sequence, instance.view(key, now));
+            let (arrival, sequence, view) = self.look(key, look).await?;
+            let execution = &view.execution;
+            let wanted = [execution.input, execution.output, execution.custom_status];
+            let read = self.read(move |store| {
+                wanted.map(|row| row.map(|row| read_payload(store, arrival, row)).transpose()).into_iter().collect()
+            });
+            let found: Vec<Option<Option<String>>> = read.await?;
+            // A row that is gone was deleted by a newer execution: look again.
+            if let [input, output, custom_status] = found.as_slice()
+                && found.iter().all(|payload| *payload != Some(None))
+            {
+                let text = |payload: &Option<Option<String>>| payload.clone().flatten();
+                let payloads =
+                    Payloads { input: text(input), output: text(output), custom_status: text(custom_status) };
+                return Ok((Transition { sequence, view }, payloads));
+            }
+        }
+        Err(Refusal::Unavailable("the instance changes faster than its payloads can be read"))
+    }
+
+    /// Why no worker runs this live execution now; empty if one does.
+    pub(super) fn pending_reason(&self, view: &View) -> String {
+        let execution = &view.execution;
+        let function = &execution.spec.function;
+        if !execution.status.is_live() {
+            return String::new();
+        }
+        if let Some(worker) = &view.worker {
+            return match execution.status {
+                Status::Pending => {
+                    format!(
+                        "waiting for the lease of worker '{worker}' on the former execution to be released or to expire"
+                    )
+                }
+                _ => String::new(),
+            };
+        }
+        if execution.retry_at.is_some() {
+            let last = execution.failure.as_deref().map(|f| format!("{}: {}", f.error_type, f.message));
+            let last = last.unwrap_or_else(|| "its worker declined it".into());
+            return format!("waiting for the backoff after attempt {} ({last})", execution.attempt);
+        }
+        if self.dispatch.is_served(view.key.hub(), function) {
+            format!("waiting for a worker of function '{function}' that has room")
+        } else {
+            format!("no worker has registered function '{function}'")
+        }
+    }
+
+    /// Reads from the store without holding up the runtime.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Store) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let store = Arc::clone(&self.store);
+        let read = tokio::task::spawn_blocking(move || read(&*store)).await;
+        Ok(read.map_err(|_| Refusal::Unavailable("the server is shutting down"))??)
+    }
+}
+
+/// The text of one payload row; nothing if it was deleted.
+pub(super) fn read_payload(
+    store: &dyn Store,
+    arrival: crate::core::ids::Arrival,
+    row: Revision,
+) -> Result<Option<String>, ReadError> {
+    let found = store.read(Table::Payload, arrival, row.0, 1)?.into_iter().find(|found| found.key.number == row.0);
+    found.map(|row| text(row.key, row.bytes)).transpose()
+}
+
+fn text(key: crate::store::RowKey, bytes: Vec<u8>) -> Result<String, ReadError> {
+    String::from_utf8(bytes).map_err(|error| ReadError::Damaged { table: Table::Payload, key, what: error.to_string() })
+}

@@ -1,0 +1,84 @@
+//! A fresh owner: everything that the store has, back into memory, and what is outstanding through the same effects.
+
+use super::Shared;
+use crate::{
+    core::{
+        effect::outstanding,
+        ids::{Arrival, InstanceKey},
+        instance::Instance,
+    },
+    store::{ReadError, Row, RowKey, Store, Table, record},
+};
+
+/// Rows that are read at a time.
+const PAGE: usize = 4096;
+
+/// Why what the store has could not be taken over. The files are as they were.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("{table:?} row {}/{} can't be understood: {what}", .key.arrival.0, .key.number)]
+    NotUnderstood { table: Table, key: RowKey, what: String },
+}
+
+impl Shared {
+    /// Loads every instance with its remembered requests. Blocks.
+    pub(super) fn load(&self) -> Result<Vec<InstanceKey>, RecoveryError> {
+        let mut keys: Vec<(Arrival, InstanceKey)> = Vec::new();
+        each_row(&*self.store, Table::Record, |row| {
+            let (key, instance) = record::decode_instance(row.key.arrival, &row.bytes, self.clock.now())
+                .map_err(|error| not_understood(Table::Record, row.key, &error))?;
+            keys.push((row.key.arrival, key.clone()));
+            self.partition(&key).restore(key, instance);
+            Ok(())
+        })?;
+        each_row(&*self.store, Table::Request, |row| {
+            let request =
+                record::decode_request(&row.bytes).map_err(|error| not_understood(Table::Request, row.key, &error))?;
+            let at = keys
+                .binary_search_by_key(&row.key.arrival, |(arrival, _)| *arrival)
+                .map_err(|_| not_understood(Table::Request, row.key, &"it belongs to no instance"))?;
+            let key = &keys[at].1;
+            let revision = crate::core::ids::Revision(row.key.number);
+            self.partition(key).amend(key, |instance| instance.memory.remember(revision, request));
+            Ok(())
+        })?;
+        let next = keys.last().map_or(1, |(arrival, _)| arrival.0 + 1);
+        self.arrivals.store(next, std::sync::atomic::Ordering::Relaxed);
+        Ok(keys.into_iter().map(|(_, key)| key).collect())
+    }
+
+    /// Takes up what is outstanding. Leases count anew from now: their workers could not renew them meanwhile.
+    pub(super) fn take_up(&self, keys: Vec<InstanceKey>) {
+        for key in keys {
+            let partition = self.partition(&key);
+            let now = self.clock.now().steady;
+            partition.amend(&key, |instance| {
+                if let Some(lease) = &mut instance.lease {
+                    lease.renew(now);
+                }
+            });
+            let effects = partition.look(&key, |instance: &Instance| outstanding(instance)).found;
+            self.effects(&key, effects.unwrap_or_default());
+        }
+    }
+}
+
+fn each_row(
+    store: &dyn Store,
+    table: Table,
+    mut each: impl FnMut(Row) -> Result<(), RecoveryError>,
+) -> Result<(), RecoveryError> {
+    let mut after = None;
+    loop {
+        let page = store.scan(table, after, PAGE)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.key);
+        page.into_iter().try_for_each(&mut each)?;
+    }
+}
+
+fn not_understood(table: Table, key: RowKey, what: &dyn std::fmt::Display) -> RecoveryError {
+    RecoveryError::NotUnderstood { table, key, what: what.to_string() }
+}

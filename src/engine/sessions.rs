@@ -1,0 +1,159 @@
+//! The engine's face for workers: they connect, renew, report and leave.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, atomic::Ordering},
+};
+
+use super::{
+    Engine, Refusal, Shared,
+    partition::Attachment,
+    query,
+    workers::{Held, Session, SessionId, StopReason},
+};
+use crate::{
+    core::{
+        command::{Command, Report},
+        effect::Run,
+        ids::{ClaimId, InstanceKey, Name, TaskHub},
+        lease::{NotHeld, Proof},
+    },
+    store::{Table, record, record::InboxEvent},
+};
+
+/// Events that are read for a worker at a time.
+const EVENTS_PAGE: usize = 16;
+
+/// A worker's stream, and what became of the runs that it came with.
+pub struct Connected {
+    pub session: Arc<Session>,
+    pub continued: Vec<(InstanceKey, Proof)>,
+    pub lost: Vec<(InstanceKey, Proof)>,
+}
+
+impl Engine {
+    /// A worker has come, perhaps back with runs that it still holds.
+    pub async fn connect(
+        &self,
+        hub: TaskHub,
+        worker: Name,
+        functions: Vec<Name>,
+        max_runs: u32,
+        held: HashMap<Proof, InstanceKey>,
+    ) -> Result<Connected, Refusal> {
+        let shared = &self.shared;
+        if shared.dispatch.sessions() >= shared.config.workers_max {
+            return Err(Refusal::TooMany("workers"));
+        }
+        let id = SessionId(shared.sessions.fetch_add(1, Ordering::Relaxed));
+        let session = Session::new(id, hub, worker, functions, max_runs);
+        let mut connected = Connected { session: session.clone(), continued: Vec::new(), lost: Vec::new() };
+        let mut attached = Vec::new();
+        for (proof, key) in held {
+            let partition = shared.partition(&key);
+            let snapshot = partition.attach(&key, proof, shared.clock.now());
+            shared.until_durable(partition, snapshot.speaks_of).await.map_err(Refusal::from_read)?;
+            match snapshot.found {
+                Some(Attachment { arrival, held: Ok(()) }) => attached.push((key, proof, arrival, None)),
+                Some(Attachment { arrival, held: Err(NotHeld::Cancelled(why)) }) => {
+                    attached.push((key, proof, arrival, Some(why)));
+                }
+                Some(Attachment { held: Err(NotHeld::Reported), .. }) => connected.continued.push((key, proof)),
+                Some(Attachment { held: Err(NotHeld::Lost), .. }) | None => connected.lost.push((key, proof)),
+            }
+        }
+        let matches = shared.dispatch.join(&session, attached.len());
+        for (key, proof, arrival, cancelled) in attached {
+            shared.adopt(&session, Held { key: key.clone(), arrival, proof, events_sent: 0 });
+            match cancelled {
+                Some(why) => session.cancel(proof.claim, StopReason::Cancelled(why)),
+                None => {
+                    session.deliver_events(proof.claim);
+                    connected.continued.push((key, proof));
+                }
+            }
+        }
+        shared.grant(matches);
+        Ok(connected)
+    }
+
+    /// The stream has ended: what was granted but never left is taken back, what the worker holds it keeps.
+    pub fn disconnect(&self, session: &Session) {
+        self.shared.dispatch.leave(session.id);
+        for (key, proof) in session.undelivered() {
+            self.shared.take_back(&key, proof);
+        }
+    }
+
+    /// A granted run never left the server: the next worker may have it at once.
+    pub fn take_back(&self, key: &InstanceKey, proof: Proof) {
+        self.shared.take_back(key, proof);
+    }
+
+    /// Something came from the worker: it is not paused.
+    pub fn heard(&self, session: &Session) {
+        let matches = self.shared.dispatch.heard(session.id);
+        self.shared.grant(matches);
+    }
+
+    /// Renews one lease.
+    pub fn renew(&self, key: &InstanceKey, proof: Proof) -> Result<(), NotHeld> {
+        self.shared.partition(key).renew(key, proof, self.shared.clock.now())
+    }
+
+    /// Takes a report: it is decided at once, and the answer comes when it is durable.
+    pub fn report(
+        &self,
+        key: InstanceKey,
+        report: Report,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        let verdict = shared.partition(&key).submit(&key, &Command::Report(report), shared.clock.now(), None);
+        async move {
+            let partition = shared.partition(&key);
+            shared.answer(partition, verdict).await.map(|_| ())
+        }
+    }
+
+    /// The input of a run; nothing if a newer execution has taken its place meanwhile.
+    pub async fn input_of(&self, run: &Run) -> Result<Option<Option<String>>, Refusal> {
+        let (arrival, Some(row)) = (run.arrival, run.input) else { return Ok(Some(None)) };
+        let input = self.shared.read(move |store| query::read_payload(store, arrival, row)).await?;
+        Ok(input.map(Some))
+    }
+
+    /// The next events for a run that the session holds, at most some; none for a run that was cancelled.
+    pub async fn events_for(&self, session: &Session, claim: ClaimId) -> Result<Vec<InboxEvent>, Refusal> {
+        let Some(held) = session.held(claim) else { return Ok(Vec::new()) };
+        let after = self.shared.partition(&held.key).look(&held.key, |instance| {
+            let lease = instance.lease.as_ref().filter(|l| l.proof() == held.proof && l.cancelled.is_none());
+            lease.map(|_| instance.inbox_after)
+        });
+        let Some(after) = after.found.flatten() else { return Ok(Vec::new()) };
+        let from = after.max(held.events_sent) + 1;
+        let rows = self.shared.read(move |store| store.read(Table::Event, held.arrival, from, EVENTS_PAGE)).await?;
+        rows.iter()
+            .map(|row| record::decode_event(row.key.number, &row.bytes))
+            .collect::<Result<_, _>>()
+            .map_err(|error| Refusal::Damaged(error.to_string()))
+    }
+}
+
+impl Shared {
+    /// The newest stream of a run wins.
+    fn adopt(&self, session: &Arc<Session>, held: Held) {
+        let claim = held.proof.claim;
+        session.hold(held);
+        if let Some(before) = self.dispatch.reroute(claim, session.id) {
+            before.let_go(claim);
+            let matches = self.dispatch.resume(before.id);
+            self.grant(matches);
+        }
+    }
+
+    pub(super) fn take_back(&self, key: &InstanceKey, proof: Proof) {
+        // Overtaken by a report, an expiry or an end: then there is nothing to take back.
+        let _ = self.partition(key).submit(key, &Command::TakeBack(proof), self.clock.now(), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! What moves the engine: the committer's thread, and the tasks that carry out effects, fire timers and watch the disk.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    thread::{Builder, JoinHandle},
+    time::Duration,
+};
+
+use tokio::{sync::mpsc, task::JoinSet};
+
+use super::{Engine, Shared, committer};
+use crate::{
+    core::time::{Span, Steady},
+    store::CommitError,
+};
+
+/// Commits whose effects are not carried out yet: then the committer waits.
+const COMMITS_AHEAD: usize = 4;
+/// A commit that takes longer is a failure: nobody can tell what the disk is doing.
+const COMMIT_MAX: Span = Span::from_secs(60);
+/// How often the commit under way is looked at.
+const COMMIT_CHECK: Duration = Duration::from_secs(1);
+/// The longest sleep of the timers, so that a clock that was set does not matter for longer.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// No commit is under way.
+const IDLE: i64 = i64::MAX;
+
+/// The engine's thread and tasks. Whoever holds it ends them with [`Threads::end`].
+pub struct Threads {
+    shared: Arc<Shared>,
+    committer: JoinHandle<()>,
+    effects: JoinSet<()>,
+    timers: JoinSet<()>,
+}
+
+impl Engine {
+    /// Sets the engine in motion, on the current runtime.
+    pub fn run(&self) -> std::io::Result<Threads> {
+        let shared = self.shared.clone();
+        let (committed, mut to_carry_out) = mpsc::channel(COMMITS_AHEAD);
+        let under_way = Arc::new(AtomicI64::new(IDLE));
+
+        let (engine, clock) = (shared.clone(), under_way.clone());
+        let committer =
+            Builder::new().name("committer".into()).spawn(move || commit_all(&engine, &clock, &committed))?;
+
+        let mut effects = JoinSet::new();
+        let engine = shared.clone();
+        effects.spawn(async move {
+            while let Some(committed) = to_carry_out.recv().await {
+                engine.carry_out(committed);
+            }
+        });
+
+        let mut timers = JoinSet::new();
+        timers.spawn(fire(shared.clone()));
+        timers.spawn(watch_commits(shared.clone(), under_way));
+        Ok(Threads { shared, committer, effects, timers })
+    }
+}
+
+impl Threads {
+    /// Ends everything in order: no more timers, the last commits, their effects, the store.
+    pub async fn end(mut self) -> Result<(), CommitError> {
+        self.timers.shutdown().await;
+        self.shared.queue.close();
+        while self.effects.join_next().await.is_some() {}
+        let committer = tokio::task::spawn_blocking(move || self.committer.join());
+        if committer.await.is_ok_and(|joined| joined.is_err()) {
+            tracing::error!("the committer has panicked");
+        }
+        if self.shared.fallen.borrow().is_some() {
+            return Ok(());
+        }
+        let store = self.shared.store.clone();
+        tokio::task::spawn_blocking(move || store.close()).await.unwrap_or(Ok(()))
+    }
+}
+
+fn commit_all(shared: &Shared, under_way: &AtomicI64, committed: &mpsc::Sender<committer::Committed>) {
+    while let Some(dirty) = shared.queue.next() {
+        let partitions = dirty.iter().map(|id| shared.partitions[usize::from(id.0)].clone());
+        under_way.store(shared.clock.now().steady.0, Ordering::Relaxed);
+        let result = committer::commit(&*shared.store, partitions);
+        under_way.store(IDLE, Ordering::Relaxed);
+        match result {
+            // The commit may have been given up on meanwhile; then nobody is told of it any more.
+            Ok(_) if shared.fallen.borrow().is_some() => return,
+            Ok(done) => {
+                if committed.blocking_send(done).is_err() {
+                    return;
+                }
+            }
+            Err(error) => return shared.fall(&describe(&error)),
+        }
+    }
+}
+
+fn describe(error: &CommitError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+async fn fire(shared: Arc<Shared>) {
+    loop {
+        while let Some(key) = shared.timers.pop_due(shared.clock.now().steady) {
+            shared.tick(&key);
+        }
+        let wait = shared.timers.next_due().map_or(SLEEP_MAX, |due| Duration::from(due - shared.clock.now().steady));
+        tokio::select! {
+            () = tokio::time::sleep(wait.min(SLEEP_MAX)) => {}
+            () = shared.timers.changed() => {}
+        }
+    }
+}
+
+async fn watch_commits(shared: Arc<Shared>, under_way: Arc<AtomicI64>) {
+    loop {
+        tokio::time::sleep(COMMIT_CHECK).await;
+        let begun = Steady(under_way.load(Ordering::Relaxed));
+        if shared.clock.now().steady - begun > COMMIT_MAX {
+            shared.fall("a commit took longer than 60 s");
+            return;
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! When to look at which instance again: at most one time each, the earliest.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::core::{ids::InstanceKey, time::Steady};
+
+/// The armed times. A later time than the one that is armed changes nothing: whoever fires finds out that it was too
+/// early and arms again, so that a lease that is renewed every few seconds costs nothing here.
+#[derive(Default)]
+pub struct Timers {
+    state: Mutex<State>,
+    bell: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    armed: HashMap<InstanceKey, Steady>,
+    /// May hold times that were overtaken by earlier ones; they are skipped.
+    queue: BinaryHeap<Reverse<(Steady, InstanceKey)>>,
+}
+
+impl Timers {
+    pub fn arm(&self, key: InstanceKey, due: Steady) {
+        let mut state = self.state.lock();
+        let earlier = state.armed.get(&key).is_none_or(|armed| due < *armed);
+        if !earlier {
+            return;
+        }
+        let first = state.queue.peek().is_none_or(|Reverse((next, _))| due < *next);
+        state.armed.insert(key.clone(), due);
+        state.queue.push(Reverse((due, key)));
+        drop(state);
+        if first {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Takes the next instance whose time has come.
+    pub fn pop_due(&self, now: Steady) -> Option<InstanceKey> {
+        let mut state = self.state.lock();
+        while let Some(Reverse((due, _))) = state.queue.peek()
+            && *due <= now
+        {
+            let Some(Reverse((due, key))) = state.queue.pop() else { break };
+            if state.armed.get(&key) == Some(&due) {
+                state.armed.remove(&key);
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    pub fn next_due(&self) -> Option<Steady> {
+        self.state.lock().queue.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// Returns when an earlier time than the first one was armed.
+    pub async fn changed(&self) {
+        self.bell.notified().await;
+    }
+}

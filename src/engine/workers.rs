@@ -1,0 +1,157 @@
+//! A connected worker: what it holds, and what waits to be told to it.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::core::{
+    effect::Run,
+    ids::{Arrival, ClaimId, InstanceKey, Name, TaskHub},
+    lease::{Cancellation, Proof},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// One stream of one worker.
+pub struct Session {
+    pub id: SessionId,
+    pub hub: TaskHub,
+    pub worker: Name,
+    pub functions: Vec<Name>,
+    pub max_runs: u32,
+    inside: Mutex<Inside>,
+    bell: Notify,
+}
+
+#[derive(Default)]
+struct Inside {
+    held: HashMap<ClaimId, Held>,
+    /// Bounded by the runs that are held: one hand-out, one cancel and one notice of events each.
+    mail: VecDeque<Mail>,
+    events_waiting: HashSet<ClaimId>,
+}
+
+/// A run that the worker holds, as far as the stream needs to know it.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub key: InstanceKey,
+    pub arrival: Arrival,
+    pub proof: Proof,
+    /// The number of the last event that was sent on this stream.
+    pub events_sent: u64,
+}
+
+/// What waits to be told to the worker.
+#[derive(Clone, Debug)]
+pub enum Mail {
+    Run(InstanceKey, Run),
+    Events(ClaimId),
+    Cancel(InstanceKey, Proof, StopReason),
+}
+
+/// Why the worker is to stop a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    Cancelled(Cancellation),
+    LeaseLost,
+    /// What it reported was not of the current lease.
+    Stale,
+}
+
+impl Session {
+    pub fn new(id: SessionId, hub: TaskHub, worker: Name, functions: Vec<Name>, max_runs: u32) -> Arc<Session> {
+        let inside = Mutex::default();
+        Arc::new(Session { id, hub, worker, functions, max_runs, inside, bell: Notify::new() })
+    }
+
+    /// The run is this session's from now on.
+    pub fn hold(&self, held: Held) {
+        self.inside.lock().held.insert(held.proof.claim, held);
+    }
+
+    pub fn hand_out(&self, key: InstanceKey, run: Run) {
+        let held = Held { key: key.clone(), arrival: run.arrival, proof: run.proof, events_sent: 0 };
+        let mut inside = self.inside.lock();
+        inside.held.insert(run.proof.claim, held);
+        inside.mail.push_back(Mail::Run(key, run));
+        drop(inside);
+        self.bell.notify_one();
+    }
+
+    /// There are events for the run; they are read when the stream gets to it.
+    pub fn deliver_events(&self, claim: ClaimId) {
+        let mut inside = self.inside.lock();
+        if inside.held.contains_key(&claim) && inside.events_waiting.insert(claim) {
+            inside.mail.push_back(Mail::Events(claim));
+            drop(inside);
+            self.bell.notify_one();
+        }
+    }
+
+    pub fn cancel(&self, claim: ClaimId, reason: StopReason) {
+        let mut inside = self.inside.lock();
+        if let Some(Held { key, proof, .. }) = inside.held.get(&claim).cloned() {
+            inside.mail.push_back(Mail::Cancel(key, proof, reason));
+            drop(inside);
+            self.bell.notify_one();
+        }
+    }
+
+    /// The lease is over, or another stream has it.
+    pub fn let_go(&self, claim: ClaimId) {
+        let mut inside = self.inside.lock();
+        inside.held.remove(&claim);
+        inside.events_waiting.remove(&claim);
+    }
+
+    pub fn held(&self, claim: ClaimId) -> Option<Held> {
+        self.inside.lock().held.get(&claim).cloned()
+    }
+
+    /// All claims that the session holds.
+    pub fn claims(&self) -> Vec<ClaimId> {
+        self.inside.lock().held.keys().copied().collect()
+    }
+
+    /// Events up to this number were sent.
+    pub fn events_sent(&self, claim: ClaimId, through: u64) {
+        if let Some(held) = self.inside.lock().held.get_mut(&claim) {
+            held.events_sent = through;
+        }
+    }
+
+    /// The next thing to tell the worker. Cancel-safe.
+    pub async fn next_mail(&self) -> Mail {
+        loop {
+            if let Some(mail) = self.take_mail() {
+                return mail;
+            }
+            self.bell.notified().await;
+        }
+    }
+
+    fn take_mail(&self) -> Option<Mail> {
+        let mut inside = self.inside.lock();
+        let mail = inside.mail.pop_front()?;
+        if let Mail::Events(claim) = &mail {
+            inside.events_waiting.remove(claim);
+        }
+        Some(mail)
+    }
+
+    /// The runs that were granted but never left: the stream is gone.
+    pub fn undelivered(&self) -> Vec<(InstanceKey, Proof)> {
+        let mail = std::mem::take(&mut self.inside.lock().mail);
+        mail.into_iter()
+            .filter_map(|mail| match mail {
+                Mail::Run(key, run) => Some((key, run.proof)),
+                Mail::Events(_) | Mail::Cancel(..) => None,
+            })
+            .collect()
+    }
+}

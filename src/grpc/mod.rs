@@ -1,0 +1,15 @@
+//! The wire: decode and validate, call the engine, encode.
+
+mod convert;
+mod door;
+mod orchestration;
+mod status;
+mod work;
+
+pub use self::{door::Door, orchestration::Orchestration, work::Work};
+
+/// The largest message that is decoded; our own limits are lower, so that our own errors speak.
+pub const DECODE_BYTES_MAX: usize = 16 << 20;
+
+/// Payloads of one response may have so many bytes together: stock clients take messages of 4 MiB.
+const RESPONSE_PAYLOAD_BYTES_MAX: usize = 3_900_000;

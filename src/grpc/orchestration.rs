@@ -1,0 +1,130 @@
+//! `soloist.v1.OrchestrationService`.
+
+use std::{pin::Pin, time::Duration};
+
+use futures_util::stream;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{Door, convert, door::draining};
+use crate::{
+    core::ids::TaskHub,
+    engine::{
+        Description,
+        watch::{Item, ItemKind, Watch},
+    },
+    proto::v1::{self, orchestration_service_server::OrchestrationService},
+};
+
+/// How often an idle watch says that it is alive, so that load balancers keep it open.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+pub struct Orchestration {
+    pub door: Door,
+}
+
+#[async_trait]
+impl OrchestrationService for Orchestration {
+    async fn start_singleton(
+        &self,
+        request: Request<v1::StartSingletonRequest>,
+    ) -> Result<Response<v1::StartSingletonResponse>, Status> {
+        let (hub, request) = self.door.enter(request)?;
+        let (key, start) = convert::start(&self.door, &hub, request)?;
+        let started = self.door.engine.start(&key, start).await?;
+        Ok(Response::new(convert::started(started)))
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let (hub, request) = self.door.enter(request)?;
+        let key = convert::key(&hub, &request.instance_id)?;
+        let status = if request.include_payloads {
+            let (status, payloads) = self.door.engine.status_with_payloads(&key).await?;
+            convert::to_wire(status, Some(payloads))
+        } else {
+            convert::to_wire(self.door.engine.status(&key).await?, None)
+        };
+        Ok(Response::new(v1::GetStatusResponse { status: Some(status) }))
+    }
+
+    type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<v1::WatchStatusResponse, Status>> + Send>>;
+
+    async fn watch_status(
+        &self,
+        request: Request<v1::WatchStatusRequest>,
+    ) -> Result<Response<Self::WatchStatusStream>, Status> {
+        let (hub, request) = self.door.enter(request)?;
+        let watcher = Watcher::begin(self.door.clone(), &hub, &request).await?;
+        Ok(Response::new(Box::pin(stream::unfold(watcher, Watcher::next))))
+    }
+
+    async fn raise_event(
+        &self,
+        request: Request<v1::RaiseEventRequest>,
+    ) -> Result<Response<v1::RaiseEventResponse>, Status> {
+        let (hub, request) = self.door.enter(request)?;
+        let (key, raise) = convert::raise_event(&self.door, &hub, request)?;
+        let (execution, sequence) = self.door.engine.raise_event(&key, raise).await?;
+        Ok(Response::new(v1::RaiseEventResponse { execution_id: execution.to_string(), sequence }))
+    }
+
+    async fn terminate_instance(
+        &self,
+        request: Request<v1::TerminateInstanceRequest>,
+    ) -> Result<Response<v1::TerminateInstanceResponse>, Status> {
+        let (hub, request) = self.door.enter(request)?;
+        let (key, terminate) = convert::terminate(&hub, &request)?;
+        let status = self.door.engine.terminate(&key, terminate).await?;
+        Ok(Response::new(v1::TerminateInstanceResponse { status: Some(convert::to_wire(status, None)) }))
+    }
+}
+
+/// One WatchStatus stream.
+struct Watcher {
+    door: Door,
+    watch: Watch,
+    until_terminal: bool,
+    ended: bool,
+}
+
+impl Watcher {
+    async fn begin(door: Door, hub: &TaskHub, request: &v1::WatchStatusRequest) -> Result<Watcher, Status> {
+        let key = convert::key(hub, &request.instance_id)?;
+        let watch = door.engine.watch(key, convert::wish(request)).await?;
+        Ok(Watcher { door, watch, until_terminal: request.until_terminal, ended: false })
+    }
+
+    async fn next(mut self) -> Option<(Result<v1::WatchStatusResponse, Status>, Watcher)> {
+        if self.ended || (self.until_terminal && self.watch.is_over()) {
+            return None;
+        }
+        let drain = self.door.drain.clone();
+        let item = tokio::select! {
+            biased;
+            () = drain.cancelled() => Err(draining()),
+            item = self.watch.next() => item.map(|item| self.encode(item)).map_err(Status::from),
+            () = tokio::time::sleep(HEARTBEAT) => Ok(v1::WatchStatusResponse { heartbeat: true, ..Default::default() }),
+        };
+        self.ended |= item.is_err();
+        Some((item, self))
+    }
+
+    fn encode(&mut self, item: Item) -> v1::WatchStatusResponse {
+        self.ended = self.until_terminal && item.is_terminal();
+        let sequence = item.transition.sequence;
+        let view = item.transition.view.clone();
+        let described = match item.kind {
+            ItemKind::Current | ItemKind::Resync => self.door.engine.describe(view),
+            ItemKind::Transition => Description { view, pending_reason: String::new() },
+        };
+        v1::WatchStatusResponse {
+            status: Some(convert::to_wire(described, item.payloads.map(|payloads| *payloads))),
+            sequence,
+            resync: item.kind == ItemKind::Resync,
+            heartbeat: false,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Errors: refusals as gRPC codes with google.rpc details.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::convert::shown;
+use crate::{
+    core::{lease::Cancellation, rejection::Rejection, status::View},
+    engine::Refusal,
+};
+
+/// The domain of every ErrorInfo.
+pub const DOMAIN: &str = "soloist";
+
+/// When a caller who met a bound or a draining server may try again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Status {
+        let message = refusal.to_string();
+        match refusal {
+            Refusal::Rejected(rejection) => rejected(&rejection),
+            Refusal::OutcomeUnknown(_) => error(Code::Unknown, "OUTCOME_UNKNOWN", &message, [], ErrorDetails::new()),
+            Refusal::Unavailable(_) => unavailable("UNAVAILABLE", &message),
+            Refusal::TooMany(what) => exhausted("TOO_MANY", &message, [("limit", what.to_string())]),
+            Refusal::Damaged(_) => error(Code::DataLoss, "STORE_DAMAGED", &message, [], ErrorDetails::new()),
+        }
+    }
+}
+
+/// Nothing was applied; try again.
+pub fn unavailable(reason: &str, message: &str) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
+    error(Code::Unavailable, reason, message, [], details)
+}
+
+fn exhausted(reason: &str, message: &str, metadata: [(&'static str, String); 1]) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
+    error(Code::ResourceExhausted, reason, message, metadata, details)
+}
+
+/// The reason of a rejection: what ErrorInfo and the worker's stream call it.
+pub fn reason(rejection: &Rejection) -> &'static str {
+    match rejection {
+        Rejection::AlreadyRunning(_) => "INSTANCE_ALREADY_RUNNING",
+        Rejection::StatusNotReplaceable(_) => "STATUS_NOT_REPLACEABLE",
+        Rejection::FunctionMismatch { .. } => "FUNCTION_MISMATCH",
+        Rejection::RequestIdReused { .. } => "REQUEST_ID_REUSED",
+        Rejection::NotFound { .. } => "INSTANCE_NOT_FOUND",
+        Rejection::NotLive(_) => "INSTANCE_NOT_LIVE",
+        Rejection::ExecutionMismatch { .. } => "EXECUTION_MISMATCH",
+        Rejection::InboxFull { .. } => "TOO_MANY_EVENTS",
+        Rejection::Cancelled(_) => "RUN_CANCELLED",
+        Rejection::StaleFencingToken { .. } => "STALE_FENCING_TOKEN",
+        Rejection::NotGrantable => "NOT_GRANTABLE",
+    }
+}
+
+fn rejected(rejection: &Rejection) -> Status {
+    let message = rejection.to_string();
+    let reason = reason(rejection);
+    match rejection {
+        Rejection::AlreadyRunning(view) | Rejection::StatusNotReplaceable(view) => {
+            error(Code::AlreadyExists, reason, &message, of_view(view), about(view, &message))
+        }
+        Rejection::FunctionMismatch { existing, requested } => {
+            let values = of_view(existing).into_iter().chain([("requested_function_name", requested.clone())]);
+            error(Code::AlreadyExists, reason, &message, values, about(existing, &message))
+        }
+        Rejection::RequestIdReused { request_id } => {
+            let details = ErrorDetails::with_bad_request_violation("request_id", message.as_str());
+            error(Code::InvalidArgument, reason, &message, [("request_id", request_id.clone())], details)
+        }
+        Rejection::NotFound { id } => {
+            let details = ErrorDetails::with_resource_info("instance", id.as_str(), "", message.as_str());
+            error(Code::NotFound, reason, &message, [("instance_id", id.clone())], details)
+        }
+        Rejection::NotLive(view) => {
+            error(Code::FailedPrecondition, reason, &message, of_view(view), about(view, &message))
+        }
+        Rejection::ExecutionMismatch { current, expected } => {
+            let values = of_view(current).into_iter().chain([("expected_execution_id", expected.to_string())]);
+            error(Code::FailedPrecondition, reason, &message, values, about(current, &message))
+        }
+        Rejection::InboxFull { id } => exhausted(reason, &message, [("instance_id", id.clone())]),
+        Rejection::Cancelled(why) => {
+            let why = match why {
+                Cancellation::Terminated => "TERMINATED",
+                Cancellation::Replaced => "REPLACED",
+                Cancellation::TimedOut => "TIMED_OUT",
+            };
+            error(Code::FailedPrecondition, reason, &message, [("cancel_reason", why.into())], ErrorDetails::new())
+        }
+        Rejection::StaleFencingToken { presented } => {
+            let values = [("fencing_token", presented.to_string())];
+            error(Code::FailedPrecondition, reason, &message, values, ErrorDetails::new())
+        }
+        Rejection::NotGrantable => error(Code::FailedPrecondition, reason, &message, [], ErrorDetails::new()),
+    }
+}
+
+/// A status with exactly one ErrorInfo.
+pub fn error(
+    code: Code,
+    reason: &str,
+    message: &str,
+    values: impl IntoIterator<Item = (&'static str, String)>,
+    mut details: ErrorDetails,
+) -> Status {
+    let values = values.into_iter().filter(|(_, value)| !value.is_empty());
+    details.set_error_info(reason, DOMAIN, values.map(|(key, value)| (key.into(), value)).collect::<HashMap<_, _>>());
+    Status::with_error_details(code, message, details)
+}
+
+fn about(view: &View, message: &str) -> ErrorDetails {
+    ErrorDetails::with_resource_info("instance", view.key.id(), "", message)
+}
+
+fn of_view(view: &View) -> [(&'static str, String); 7] {
+    let execution = &view.execution;
+    [
+        ("instance_id", view.key.id().into()),
+        ("function_name", execution.spec.function.to_string()),
+        ("status", execution.status.name().into()),
+        ("execution_id", execution.id.to_string()),
+        ("revision", view.revision.to_string()),
+        ("worker", view.worker.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("started_at", execution.started_at.map(|at| shown(at).to_string()).unwrap_or_default()),
+    ]
+}

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use rusqlite::{ErrorCode, ffi};
+
 /// Why the store does not write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
@@ -57,10 +59,31 @@ impl Health {
     }
 }
 
-/// SQLite's message, and what its extended code says of the call that failed: "disk I/O error" alone helps nobody.
+/// SQLite's message and, since "disk I/O error" alone helps nobody, which call failed and what the system said.
+///
+/// To be called on the thread of the error, at once: the system's word is the thread's last one.
 pub(super) fn describe(error: &rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqliteFailure(code, Some(message)) => format!("{message} ({code})"),
-        other => other.to_string(),
+    let Some(code) = error.sqlite_error() else { return error.to_string() };
+    match code.code {
+        ErrorCode::SystemIoFailure => {
+            let said = std::io::Error::last_os_error();
+            format!(
+                "{error}: {} (SQLite code {}); the system last said: {said}",
+                call(code.extended_code),
+                code.extended_code
+            )
+        }
+        _ => format!("{error} (SQLite code {})", code.extended_code),
+    }
+}
+
+fn call(extended_code: i32) -> &'static str {
+    match extended_code {
+        ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ => "a read failed",
+        ffi::SQLITE_IOERR_WRITE => "a write failed",
+        ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC => "a flush failed",
+        ffi::SQLITE_IOERR_TRUNCATE => "a file could not be cut",
+        ffi::SQLITE_IOERR_SHMOPEN | ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_SHMMAP => "the log's index failed",
+        _ => "a call of the system failed",
     }
 }

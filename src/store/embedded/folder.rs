@@ -62,8 +62,8 @@ pub enum OpenError {
     #[error("the database {} is damaged: {what}", .file.display())]
     Damaged { file: PathBuf, what: String },
     /// SQLite can't open or write the database.
-    #[error("the database {} can't be opened: {}", .file.display(), describe(source))]
-    Database { file: PathBuf, source: rusqlite::Error },
+    #[error("the database {} can't be opened: {what}", .file.display())]
+    Database { file: PathBuf, what: String, source: rusqlite::Error },
 }
 
 impl Folder {
@@ -165,11 +165,11 @@ impl Folder {
 
     /// What an error of SQLite means for the whole database.
     pub(super) fn refused(&self, source: rusqlite::Error) -> OpenError {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-        let file = self.database();
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, Unknown};
         match source.sqlite_error_code() {
-            Some(DatabaseCorrupt | NotADatabase) => OpenError::Damaged { file, what: describe(&source) },
-            _ => OpenError::Database { file, source },
+            // Unknown: our statements don't fit its tables. None: what it holds is not of the kind that we wrote.
+            Some(DatabaseCorrupt | NotADatabase | Unknown) | None => self.damaged(describe(&source)),
+            Some(_) => OpenError::Database { file: self.database(), what: describe(&source), source },
         }
     }
 

@@ -47,7 +47,8 @@ impl Readers {
 
     pub(super) fn scan(&self, table: Table, after: Option<RowKey>, limit: usize) -> Result<Vec<Row>, ReadError> {
         let (arrival, number) = match after {
-            None => (-1, 0),
+            // Not 0: a row that strayed below it is to be noticed.
+            None => (i64::MIN, i64::MIN),
             Some(RowKey { arrival, number }) => match i64::try_from(arrival.0) {
                 Ok(arrival) => (arrival, i64::try_from(number).unwrap_or(i64::MAX)),
                 // Nothing stands behind what no row can be numbered with.

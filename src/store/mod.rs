@@ -4,6 +4,7 @@
 //! made a commit durable before it returns.
 
 pub mod embedded;
+mod fence;
 pub mod memory;
 pub mod record;
 
@@ -119,4 +120,20 @@ pub trait Store: Send + Sync + 'static {
 
 impl Table {
     pub const ALL: [Table; 5] = [Table::Record, Table::Transition, Table::Payload, Table::Event, Table::Request];
+}
+
+impl Write {
+    /// The greatest arrival and number that a row can have: what a signed number holds.
+    pub const NUMBER_MAX: u64 = i64::MAX as u64;
+
+    /// Whether every engine can hold it; if not, why.
+    fn check(&self) -> Result<(), String> {
+        let (Write::Put { table, key, .. } | Write::Delete { table, key } | Write::DeleteThrough { table, key }) = self;
+        let RowKey { arrival: Arrival(arrival), number } = *key;
+        match table {
+            _ if arrival.max(number) > Self::NUMBER_MAX => Err(format!("no {table:?} row can be {arrival}/{number}")),
+            Table::Record if number != 0 => Err(format!("a record's number is 0, not {number}")),
+            Table::Record | Table::Transition | Table::Payload | Table::Event | Table::Request => Ok(()),
+        }
+    }
 }

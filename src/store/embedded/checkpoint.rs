@@ -1,0 +1,158 @@
+//! Checkpoints: how the log's pages get into the database, off the path of the commits.
+//!
+//! A thread copies pages while commits go on (a passive checkpoint). SQLite starts the log anew only if a commit finds
+//! everything copied, which never happens under constant load; so, when little is left, the thread keeps commits
+//! away for the moment that the rest takes, and starts the log anew itself.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, SyncSender},
+    },
+    thread::{self, JoinHandle},
+};
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, ErrorCode, config::DbConfig};
+
+use super::{
+    connection,
+    failure::{Failure, Health},
+    folder::{Folder, OpenError},
+    writer::Writer,
+};
+
+/// So many pages that are not copied yet wake the checkpointer: 32 MiB. A pass costs two flushes however little it
+/// copies, and a page that was written many times is copied once.
+pub(super) const CHECKPOINT_PAGES: u32 = 4_000;
+
+/// From this many pages on (128 MiB) the log is worth starting anew.
+const RESTART_PAGES: u32 = 16_000;
+
+/// So few pages (8 MiB) are copied and flushed in some ten milliseconds: for that long commits may be kept waiting.
+const REST_PAGES: u32 = 1_000;
+
+/// How often a pass is repeated to get the rest down to [`REST_PAGES`] before the next wake-up.
+const PASSES_MAX: usize = 4;
+
+/// The log's bound, 512 MiB: here commits wait until it is copied, however long that takes. Only readers that never
+/// end can make it grow beyond.
+pub(super) const LOG_PAGES_MAX: u32 = 64_000;
+
+/// How a checkpoint is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Only says where the log stands.
+    Look,
+    /// Copies what it can without waiting for anybody.
+    Passive,
+    /// Copies all, waits for readers, and has the next commit begin at the log's start.
+    Restart,
+    /// The same, and cuts the file to nothing.
+    Truncate,
+}
+
+/// Where the log stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Log {
+    /// Somebody was in the way; not all was done.
+    pub(super) busy: bool,
+    pub(super) pages: u32,
+    pub(super) copied_pages: u32,
+}
+
+/// The thread that checkpoints. It ends when the writer, which holds the other end of its channel, is gone.
+pub(super) struct Checkpointer {
+    thread: JoinHandle<()>,
+}
+
+/// Both ends of what wakes the checkpointer; one wake-up waits at most.
+pub(super) fn wake() -> (SyncSender<()>, Receiver<()>) {
+    mpsc::sync_channel(1)
+}
+
+pub(super) fn checkpoint(connection: &Connection, mode: Mode) -> rusqlite::Result<Log> {
+    let sql = match mode {
+        Mode::Look => "PRAGMA wal_checkpoint(NOOP)",
+        Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
+        Mode::Restart => "PRAGMA wal_checkpoint(RESTART)",
+        Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+    };
+    connection.prepare_cached(sql)?.query_row((), |row| {
+        // Where there is no log the numbers are -1.
+        let pages = |n| row.get::<_, i64>(n).map(|pages| u32::try_from(pages).unwrap_or(0));
+        Ok(Log { busy: row.get::<_, i64>(0)? != 0, pages: pages(1)?, copied_pages: pages(2)? })
+    })
+}
+
+/// Empties the log into the database and closes the last connection, which removes the log.
+pub(super) fn finish(connection: Connection) -> rusqlite::Result<()> {
+    checkpoint(&connection, Mode::Truncate)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    connection.close().map_err(|(_, error)| error)
+}
+
+impl Log {
+    pub(super) fn rest(&self) -> u32 {
+        self.pages.saturating_sub(self.copied_pages)
+    }
+}
+
+impl Checkpointer {
+    pub(super) fn start(
+        folder: &Folder,
+        woken: Receiver<()>,
+        writer: Arc<Mutex<Option<Writer>>>,
+        health: Arc<Health>,
+    ) -> Result<Checkpointer, OpenError> {
+        let connection = connection::writable(&folder.database()).map_err(|source| folder.refused(source))?;
+        let run = move || {
+            while woken.recv().is_ok() {
+                let done =
+                    health.check().and_then(|()| tidy(&connection, &writer).map_err(|error| Failure::sqlite(&error)));
+                // A flush of the database that failed once may seem to succeed the next time, with pages lost.
+                if let Err(failure) = done {
+                    health.fail(&failure);
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("store-checkpoint".into()).spawn(run);
+        Ok(Checkpointer { thread: thread.map_err(|source: io::Error| folder.unusable(source))? })
+    }
+
+    /// Waits for the thread's end; the writer must be gone.
+    pub(super) fn join(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("the checkpointer panicked");
+        }
+    }
+}
+
+/// Copies while commits go on; then, if the log is long and nearly copied, finishes it while they wait.
+fn tidy(connection: &Connection, writer: &Mutex<Option<Writer>>) -> rusqlite::Result<()> {
+    for _ in 0..PASSES_MAX {
+        let log = unless_busy(checkpoint(connection, Mode::Passive))?;
+        if log.is_none_or(|log| log.busy || log.pages < RESTART_PAGES) {
+            return Ok(());
+        }
+        if log.is_some_and(|log| log.rest() <= REST_PAGES) {
+            let _commits_wait = writer.lock();
+            return unless_busy(checkpoint(connection, Mode::Restart)).map(|_| ());
+        }
+    }
+    Ok(())
+}
+
+/// Somebody who reads the database from outside may hold it for a moment: no failure, the next pass comes.
+pub(super) fn unless_busy<T>(result: rusqlite::Result<T>) -> rusqlite::Result<Option<T>> {
+    match result {
+        Ok(done) => Ok(Some(done)),
+        Err(error)
+            if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,76 @@
+//! The look at a database before it is used, which changes nothing in the folder.
+
+use std::{collections::BTreeMap, fs};
+
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
+
+use super::{
+    FORMAT,
+    folder::{Folder, OpenError},
+    mark, schema,
+};
+
+/// A file system of SQLite's that takes no locks and shares no memory: nobody else has the database open, since we
+/// hold the folder's lock.
+#[cfg(unix)]
+const UNSHARED: &std::ffi::CStr = c"unix-none";
+#[cfg(not(unix))]
+const UNSHARED: &std::ffi::CStr = c"win32-none";
+
+/// Whether this server may use the database: what it was made with is ours, and it is not short of its MARK.
+pub(super) fn inspect(folder: &Folder) -> Result<(), OpenError> {
+    let mark = mark::read(&folder.mark()).map_err(|source| folder.unusable(source))?;
+    let had_log = folder.log().try_exists().map_err(|source| folder.unusable(source))?;
+    let read = read(folder);
+    // SQLite makes an empty log where there is none.
+    if !had_log && let Err(error) = fs::remove_file(folder.log()) {
+        tracing::debug!("an empty {} stays behind: {error}", folder.log().display());
+    }
+    let (meta, commit_number) = read.map_err(|source| folder.refused(source))?;
+    check_meta(folder, &meta)?;
+    let commit_number = commit_number.and_then(|number| u64::try_from(number).ok());
+    let found = commit_number.ok_or_else(|| folder.damaged("its partitions are missing"))?;
+    match mark {
+        Some(mark) if found < mark => Err(OpenError::ShortOfMark { folder: folder.path().into(), found, mark }),
+        Some(_) => Ok(()),
+        None => {
+            // A copy without its MARK is still a good copy, and a MARK that was torn before its first line was whole
+            // is no fault of the database. What is lost is the proof that no commit is missing.
+            tracing::warn!(
+                "{} is missing or unreadable: that the database, which ends at commit {found}, is whole can't be checked",
+                folder.mark().display()
+            );
+            Ok(())
+        }
+    }
+}
+
+type Meta = BTreeMap<String, String>;
+
+/// Reads through the log without touching a file: its index is built in memory, where an exclusive connection keeps
+/// it, instead of in the shared file beside the database.
+fn read(folder: &Folder) -> rusqlite::Result<(Meta, Option<i64>)> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags_and_vfs(folder.database(), flags, UNSHARED)?;
+    database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    database.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    let mut statement = database.prepare(schema::SELECT_META)?;
+    let meta = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Meta>>()?;
+    let last = database.query_row(schema::SELECT_LAST_COMMIT, (), |row| row.get(0))?;
+    Ok((meta, last))
+}
+
+fn check_meta(folder: &Folder, meta: &Meta) -> Result<(), OpenError> {
+    if let Some(found) = meta.get("format").and_then(|text| text.parse().ok()).filter(|format| *format > FORMAT) {
+        return Err(OpenError::FormatNewer { folder: folder.path().into(), found, supported: FORMAT });
+    }
+    for (what, expected) in schema::meta() {
+        let found =
+            meta.get(what).ok_or_else(|| folder.damaged(format!("it does not say with which {what} it was made")))?;
+        if *found != expected {
+            let found = found.clone();
+            return Err(OpenError::LayoutDiffers { folder: folder.path().into(), what, found, expected });
+        }
+    }
+    Ok(())
+}

@@ -1,6 +1,8 @@
 //! Soloist: singleton orchestrations over gRPC.
-pub mod proto;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "server")]
 pub mod core;
+pub mod proto;
 #[cfg(feature = "server")]
 pub mod store;

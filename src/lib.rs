@@ -6,3 +6,5 @@ pub mod core;
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "worker")]
+pub mod worker;

@@ -21,7 +21,7 @@
 //! ```
 
 pub(crate) mod backoff;
-mod channel;
+pub(crate) mod channel;
 mod error;
 mod start;
 mod watch;

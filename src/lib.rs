@@ -1,6 +1,10 @@
 //! Soloist: singleton orchestrations over gRPC.
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod proto;
+#[cfg(feature = "worker")]
+pub mod worker;
 
 #[cfg(feature = "server")]
 pub mod clock;

@@ -1,6 +1,14 @@
 //! Soloist: singleton orchestrations over gRPC.
-pub mod proto;
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
 #[cfg(feature = "server")]
 pub mod core;
+pub mod proto;
+#[cfg(feature = "server")]
+pub mod server;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "cli")]
+pub mod telemetry;

@@ -1,4 +1,8 @@
 //! Soloist: singleton orchestrations over gRPC.
+//!
+//! Many callers may ask to start the orchestration with one instance id; exactly one live instance of it exists at any
+//! time. The server is the program `soloist`; callers in Rust use [`client`] and [`worker`], callers in other languages
+//! the protocol `soloist.v1`.
 
 #[cfg(feature = "client")]
 pub mod client;
@@ -6,8 +10,12 @@ pub mod proto;
 #[cfg(feature = "worker")]
 pub mod worker;
 
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "server")]
 pub mod clock;
+#[cfg(feature = "server")]
+pub mod config;
 #[cfg(feature = "server")]
 pub mod core;
 #[cfg(feature = "server")]
@@ -17,4 +25,8 @@ pub mod entropy;
 #[cfg(feature = "server")]
 pub mod grpc;
 #[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "cli")]
+pub mod telemetry;

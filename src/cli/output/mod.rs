@@ -1,0 +1,95 @@
+//! What is printed: data to stdout, as tables for people or as JSON for programs; the rest to stderr.
+
+mod json;
+mod paint;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use self::paint::Paint;
+use super::{error::Error, exit::Exit};
+use crate::proto::v1::{InstanceStatus, RaiseEventResponse, StartSingletonResponse, WatchStatusResponse};
+
+/// How results are printed.
+pub struct Output {
+    json: bool,
+    paint: Paint,
+}
+
+impl Output {
+    pub fn new(json: bool) -> Output {
+        Output { json, paint: Paint::for_stdout() }
+    }
+
+    pub fn status(&self, status: &InstanceStatus) -> Result<(), Error> {
+        self.print(|| json::Status::of(status), || text::status(status, self.paint))
+    }
+
+    pub fn started(&self, answer: &StartSingletonResponse) -> Result<(), Error> {
+        self.print(|| json::Started::of(answer), || text::started(answer, self.paint))
+    }
+
+    pub fn raised(&self, answer: &RaiseEventResponse) -> Result<(), Error> {
+        self.print(|| json::Raised::of(answer), || text::raised(answer))
+    }
+
+    pub fn health(&self, service: &str, status: ServingStatus) -> Result<(), Error> {
+        let status = status.as_str_name();
+        self.print(|| json::Health { service, status }, || format!("{status}\n"))
+    }
+
+    /// The head of the table that `watched` goes on with.
+    pub fn watch_begins(&self) -> Result<(), Error> {
+        if self.json { Ok(()) } else { write(&text::watch_head()) }
+    }
+
+    pub fn watched(&self, item: &WatchStatusResponse) -> Result<(), Error> {
+        if item.resync && !self.json {
+            self.notice("some transitions could not be delivered; this is the status now:");
+        }
+        self.print(|| json::Watched::of(item), || text::watched(item, self.paint))
+    }
+
+    /// A transition, for people who wait.
+    pub fn progress(&self, status: &InstanceStatus) {
+        self.notice(&text::progress(status));
+    }
+
+    /// Something that people may want to know.
+    pub fn notice(&self, text: &str) {
+        eprint_line(text);
+    }
+
+    /// Tells an error and answers how the program ends.
+    pub fn error(&self, error: &Error) -> Exit {
+        let exit = error.exit();
+        if exit != Exit::Done {
+            if self.json {
+                eprint_line(&json::object(&json::Failed { error: error.report() }));
+            } else {
+                eprint_line(&error.block());
+            }
+        }
+        exit
+    }
+
+    fn print<J: Serialize>(&self, json: impl FnOnce() -> J, text: impl FnOnce() -> String) -> Result<(), Error> {
+        if self.json { write(&format!("{}\n", json::object(&json()))) } else { write(&text()) }
+    }
+}
+
+/// Writes to stdout, through to the reader.
+pub fn write(text: &str) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Output)
+}
+
+/// A closed stderr is no reason to stop.
+fn eprint_line(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

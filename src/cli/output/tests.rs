@@ -1,0 +1,237 @@
+use std::collections::HashMap;
+
+use prost_types::Timestamp;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::*;
+use crate::proto::v1::{Failure, RuntimeStatus, StartOutcome};
+
+const EXECUTION: &str = "0123456789abcdef0123456789abcdef";
+
+fn at(seconds: i64) -> Option<Timestamp> {
+    Some(Timestamp { seconds: 1_700_000_000 + seconds, nanos: 123_456_000 })
+}
+
+fn running() -> InstanceStatus {
+    InstanceStatus {
+        instance_id: "nightly".into(),
+        function_name: "backup".into(),
+        execution_id: EXECUTION.into(),
+        runtime_status: RuntimeStatus::Running.into(),
+        revision: 9_007_199_254_740_993,
+        fencing_token: 7,
+        created_at: at(0),
+        started_at: at(1),
+        last_updated_at: at(1),
+        tags: HashMap::from([("team".into(), "ops".into()), ("env".into(), "prod".into())]),
+        worker: "host-1".into(),
+        attempt: 1,
+        lease_expires_at: at(16),
+        ..InstanceStatus::default()
+    }
+}
+
+fn failed() -> InstanceStatus {
+    InstanceStatus {
+        runtime_status: RuntimeStatus::Failed.into(),
+        completed_at: at(5),
+        input: Some(r#"{"a":1}"#.into()),
+        failure: Some(Failure {
+            error_type: "DiskFull".into(),
+            message: "no space left".into(),
+            details: "at line 1\nat line 2".into(),
+            non_retriable: true,
+        }),
+        ..running()
+    }
+}
+
+#[test]
+fn a_status_as_text() {
+    let expected = "\
+instance       nightly
+function       backup
+execution      0123456789abcdef0123456789abcdef
+status         Failed
+revision       9007199254740993
+fencing token  7
+attempt        1
+worker         host-1
+lease expires  2023-11-14T22:13:36.123Z
+created        2023-11-14T22:13:20.123Z
+started        2023-11-14T22:13:21.123Z
+last updated   2023-11-14T22:13:21.123Z
+completed      2023-11-14T22:13:25.123Z
+tag            env=prod
+tag            team=ops
+input          {\"a\":1}
+failure        DiskFull: no space left
+details        at line 1
+               at line 2
+";
+    assert_eq!(text::status(&failed(), Paint::Plain), expected);
+}
+
+#[test]
+fn a_status_as_json() {
+    let expected = concat!(
+        r#"{"instanceId":"nightly","functionName":"backup","version":"","#,
+        r#""executionId":"0123456789abcdef0123456789abcdef","runtimeStatus":"FAILED","#,
+        r#""revision":"9007199254740993","fencingToken":"7","createdAt":"2023-11-14T22:13:20.123456Z","#,
+        r#""startedAt":"2023-11-14T22:13:21.123456Z","lastUpdatedAt":"2023-11-14T22:13:21.123456Z","#,
+        r#""completedAt":"2023-11-14T22:13:25.123456Z","input":"{\"a\":1}","#,
+        r#""failure":{"errorType":"DiskFull","message":"no space left","details":"at line 1\nat line 2","#,
+        r#""nonRetriable":true},"tags":{"env":"prod","team":"ops"},"worker":"host-1","attempt":1,"#,
+        r#""leaseExpiresAt":"2023-11-14T22:13:36.123456Z","pendingReason":"","omittedPayloads":[],"#,
+        r#""terminationReason":""}"#,
+    );
+    assert_eq!(json::object(&json::Status::of(&failed())), expected);
+}
+
+#[test]
+fn a_start_that_was_done_before_tells_both_executions() {
+    let answer = StartSingletonResponse {
+        outcome: StartOutcome::Deduplicated.into(),
+        first_outcome: StartOutcome::Started.into(),
+        execution_id: "f".repeat(32),
+        status: Some(InstanceStatus {
+            instance_id: "nightly".into(),
+            execution_id: EXECUTION.into(),
+            runtime_status: RuntimeStatus::Pending.into(),
+            revision: 3,
+            pending_reason: "no worker has registered function backup".into(),
+            ..InstanceStatus::default()
+        }),
+    };
+    let expected = "\
+outcome                   deduplicated; the first request: started
+execution of the request  ffffffffffffffffffffffffffffffff
+instance                  nightly
+execution                 0123456789abcdef0123456789abcdef
+status                    Pending
+pending                   no worker has registered function backup
+revision                  3
+";
+    assert_eq!(text::started(&answer, Paint::Plain), expected);
+    let json = json::object(&json::Started::of(&answer));
+    assert!(json.starts_with(r#"{"outcome":"DEDUPLICATED","firstOutcome":"STARTED","executionId":"ffff"#), "{json}");
+}
+
+#[test]
+fn watched_items_line_up_below_the_head() {
+    let item = WatchStatusResponse { status: Some(failed()), sequence: 3, ..WatchStatusResponse::default() };
+    let expected = "\
+UPDATED                   SEQUENCE    REVISION  STATUS      ATTEMPT  EXECUTION                         WORKER
+2023-11-14T22:13:21.123Z         3  9007199254740993  Failed            1  0123456789abcdef0123456789abcdef  host-1
+  input    {\"a\":1}
+  failure  DiskFull: no space left
+  details  at line 1
+           at line 2
+";
+    assert_eq!(text::watch_head() + &text::watched(&item, Paint::Plain), expected);
+}
+
+#[test]
+fn a_watched_item_as_json_has_its_number_as_a_string() {
+    let item = WatchStatusResponse { status: None, sequence: 3, resync: true, heartbeat: false };
+    assert_eq!(json::object(&json::Watched::of(&item)), r#"{"sequence":"3","resync":true}"#);
+}
+
+#[test]
+fn an_enum_of_a_newer_server_is_its_number() {
+    let status = InstanceStatus { runtime_status: 3, ..InstanceStatus::default() };
+    assert!(json::object(&json::Status::of(&status)).contains(r#""runtimeStatus":"3""#));
+}
+
+#[test]
+fn colours_only_where_they_are_wanted() {
+    assert!(text::status(&running(), Paint::Colours).contains("\u{1b}[36mRunning\u{1b}[0m"));
+    assert!(!text::status(&running(), Paint::Plain).contains('\u{1b}'));
+}
+
+fn taken() -> Error {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(
+        "INSTANCE_ALREADY_RUNNING",
+        "soloist",
+        HashMap::from([("instance_id".to_owned(), "nightly".to_owned())]),
+    );
+    let message = "An instance with ID 'nightly' already exists.";
+    Error::Refused(Box::new(Status::with_error_details(Code::AlreadyExists, message, details)))
+}
+
+fn invalid() -> Error {
+    let mut details = ErrorDetails::new();
+    details.set_error_info("INVALID_REQUEST", "soloist", HashMap::new());
+    details.add_bad_request_violation("instance_id", "must not be empty");
+    details.add_bad_request_violation("tags", "must be at most 32");
+    Error::Refused(Box::new(Status::with_error_details(Code::InvalidArgument, "2 fields are wrong", details)))
+}
+
+#[test]
+fn errors_as_text() {
+    let unreachable = Error::Unreachable { address: "http://localhost:4001".into(), why: "refused".into() };
+    let cases = [
+        (
+            taken(),
+            "\
+error: An instance with ID 'nightly' already exists.
+  reason: INSTANCE_ALREADY_RUNNING (ALREADY_EXISTS)
+  instance_id: nightly",
+        ),
+        (
+            invalid(),
+            "\
+error: 2 fields are wrong
+  reason: INVALID_REQUEST (INVALID_ARGUMENT)
+  instance_id: must not be empty
+  tags: must be at most 32",
+        ),
+        (
+            unreachable,
+            "\
+error: no Soloist server can be reached at http://localhost:4001 (refused)
+Start one with `soloist dev`, or name another one with --server or SOLOIST_SERVER.",
+        ),
+    ];
+    for (error, expected) in cases {
+        assert_eq!(error.block(), expected);
+    }
+}
+
+#[test]
+fn errors_as_json() {
+    let json = |error: Error| json::object(&json::Failed { error: error.report() });
+    assert_eq!(
+        json(taken()),
+        concat!(
+            r#"{"error":{"code":"ALREADY_EXISTS","message":"An instance with ID 'nightly' already exists.","#,
+            r#""reason":"INSTANCE_ALREADY_RUNNING","domain":"soloist","metadata":{"instance_id":"nightly"}}}"#
+        )
+    );
+    assert_eq!(
+        json(invalid()),
+        concat!(
+            r#"{"error":{"code":"INVALID_ARGUMENT","message":"2 fields are wrong","reason":"INVALID_REQUEST","#,
+            r#""domain":"soloist","violations":[{"field":"instance_id","description":"must not be empty"},"#,
+            r#"{"field":"tags","description":"must be at most 32"}]}}"#
+        )
+    );
+}
+
+#[test]
+fn exit_codes() {
+    let broken_pipe = Error::Output(io::ErrorKind::BrokenPipe.into());
+    let cases = [
+        (taken(), 75),
+        (invalid(), 1),
+        (Error::Usage("no".into()), 2),
+        (Error::Unreachable { address: String::new(), why: String::new() }, 1),
+        (broken_pipe, 0),
+        (Error::Output(io::ErrorKind::StorageFull.into()), 1),
+    ];
+    for (error, expected) in cases {
+        assert_eq!(error.exit().code(), expected, "{error}");
+    }
+}

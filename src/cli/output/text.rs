@@ -1,0 +1,175 @@
+//! Results for people.
+
+use std::{collections::BTreeMap, time::SystemTime};
+
+use prost_types::Timestamp;
+
+use super::paint::Paint;
+use crate::proto::v1::{
+    InstanceStatus, RaiseEventResponse, RuntimeStatus, StartOutcome, StartSingletonResponse, WatchStatusResponse,
+};
+
+/// Names and values, one line each; values of several lines are indented.
+struct Rows(Vec<(String, String)>);
+
+pub fn status(status: &InstanceStatus, paint: Paint) -> String {
+    let mut rows = Rows(Vec::new());
+    rows.instance(status, paint);
+    rows.to_text()
+}
+
+pub fn started(answer: &StartSingletonResponse, paint: Paint) -> String {
+    let mut rows = Rows(Vec::new());
+    let outcome = match answer.first_outcome() {
+        StartOutcome::Unspecified => outcome(answer.outcome()).to_owned(),
+        first => format!("{}; the first request: {}", outcome(answer.outcome()), outcome(first)),
+    };
+    rows.add("outcome", &outcome);
+    let status = answer.status.as_ref();
+    // With a request that was done before, the instance may be further on than the execution that it started.
+    if status.is_none_or(|status| status.execution_id != answer.execution_id) {
+        rows.add("execution of the request", &answer.execution_id);
+    }
+    if let Some(status) = status {
+        rows.instance(status, paint);
+    }
+    rows.to_text()
+}
+
+pub fn raised(answer: &RaiseEventResponse) -> String {
+    let mut rows = Rows(Vec::new());
+    rows.add("event", &answer.sequence.to_string());
+    rows.add("execution", &answer.execution_id);
+    rows.to_text()
+}
+
+/// Widths are fixed, since the rows are not known yet when the first one is printed.
+pub fn watch_head() -> String {
+    row(["UPDATED", "SEQUENCE", "REVISION", "STATUS", "ATTEMPT", "EXECUTION", "WORKER"].map(String::from), |s| s)
+}
+
+pub fn watched(item: &WatchStatusResponse, paint: Paint) -> String {
+    let Some(status) = &item.status else { return String::new() };
+    let runtime = status.runtime_status();
+    let cells = [
+        status.last_updated_at.as_ref().map(moment).unwrap_or_default(),
+        item.sequence.to_string(),
+        status.revision.to_string(),
+        status_name(runtime).into(),
+        status.attempt.to_string(),
+        status.execution_id.clone(),
+        status.worker.clone(),
+    ];
+    let mut notes = Rows(Vec::new());
+    notes.payloads(status);
+    notes.ending(status);
+    notes.add("pending", &status.pending_reason);
+    let notes: String = notes.to_text().lines().map(|line| format!("  {line}\n")).collect();
+    row(cells, |cell| paint.status(runtime, &cell)) + &notes
+}
+
+pub fn progress(status: &InstanceStatus) -> String {
+    let InstanceStatus { instance_id, execution_id, attempt, worker, .. } = status;
+    let by = if worker.is_empty() { String::new() } else { format!(", by {worker}") };
+    format!("{instance_id}: {} (execution {execution_id}, attempt {attempt}{by})", status_name(status.runtime_status()))
+}
+
+// === impl Rows ===
+
+impl Rows {
+    fn add(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.0.push((name.into(), value.into()));
+        }
+    }
+
+    fn instance(&mut self, status: &InstanceStatus, paint: Paint) {
+        let runtime = status.runtime_status();
+        self.add("instance", &status.instance_id);
+        self.add("function", &status.function_name);
+        self.add("version", &status.version);
+        self.add("execution", &status.execution_id);
+        self.add("status", &paint.status(runtime, status_name(runtime)));
+        self.add("pending", &status.pending_reason);
+        self.add("revision", &status.revision.to_string());
+        if status.fencing_token != 0 {
+            self.add("fencing token", &status.fencing_token.to_string());
+        }
+        if status.attempt != 0 {
+            self.add("attempt", &status.attempt.to_string());
+        }
+        self.add("worker", &status.worker);
+        self.moment("lease expires", status.lease_expires_at.as_ref());
+        self.moment("created", status.created_at.as_ref());
+        self.moment("started", status.started_at.as_ref());
+        self.moment("last updated", status.last_updated_at.as_ref());
+        self.moment("completed", status.completed_at.as_ref());
+        for (key, value) in status.tags.iter().collect::<BTreeMap<_, _>>() {
+            self.add("tag", &format!("{key}={value}"));
+        }
+        self.payloads(status);
+        self.ending(status);
+    }
+
+    fn payloads(&mut self, status: &InstanceStatus) {
+        let payloads = [("input", &status.input), ("output", &status.output), ("custom status", &status.custom_status)];
+        for (name, payload) in payloads {
+            self.add(name, payload.as_deref().unwrap_or_default());
+        }
+        self.add("left out", &status.omitted_payloads.join(", "));
+    }
+
+    fn ending(&mut self, status: &InstanceStatus) {
+        if let Some(failure) = &status.failure {
+            self.add("failure", &format!("{}: {}", failure.error_type, failure.message));
+            self.add("details", &failure.details);
+        }
+        self.add("reason", &status.termination_reason);
+    }
+
+    fn moment(&mut self, name: &str, timestamp: Option<&Timestamp>) {
+        self.add(name, &timestamp.map(moment).unwrap_or_default());
+    }
+
+    fn to_text(&self) -> String {
+        let width = self.0.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        let indent = format!("\n{:width$}  ", "");
+        self.0.iter().map(|(name, value)| format!("{name:width$}  {}\n", value.replace('\n', &indent))).collect()
+    }
+}
+
+fn row(cells: [String; 7], paint: impl FnOnce(String) -> String) -> String {
+    let [updated, sequence, revision, status, attempt, execution, worker] = cells;
+    let status = paint(format!("{status:10}"));
+    let text = format!("{updated:24}  {sequence:>8}  {revision:>10}  {status}  {attempt:>7}  {execution:32}  {worker}");
+    format!("{}\n", text.trim_end())
+}
+
+fn status_name(status: RuntimeStatus) -> &'static str {
+    match status {
+        RuntimeStatus::Unspecified => "unknown",
+        RuntimeStatus::Pending => "Pending",
+        RuntimeStatus::Running => "Running",
+        RuntimeStatus::Completed => "Completed",
+        RuntimeStatus::Failed => "Failed",
+        RuntimeStatus::Terminated => "Terminated",
+    }
+}
+
+fn outcome(outcome: StartOutcome) -> &'static str {
+    match outcome {
+        StartOutcome::Unspecified => "unknown",
+        StartOutcome::Started => "started",
+        StartOutcome::Joined => "joined",
+        StartOutcome::Replaced => "replaced",
+        StartOutcome::Deduplicated => "deduplicated",
+    }
+}
+
+/// RFC 3339, to the millisecond; what can't be a time is shown as it came.
+fn moment(timestamp: &Timestamp) -> String {
+    match SystemTime::try_from(*timestamp) {
+        Ok(time) => humantime::format_rfc3339_millis(time).to_string(),
+        Err(_) => format!("{}.{:09}s", timestamp.seconds, timestamp.nanos),
+    }
+}

@@ -1,0 +1,33 @@
+//! `soloist terminate`: ends a live instance.
+
+use super::{
+    connect::{ClientArgs, Connection},
+    error::Error,
+    exit::Exit,
+    output::Output,
+};
+use crate::proto::v1::TerminateInstanceRequest;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Instance id
+    id: String,
+    /// Why, for people
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// End only this execution
+    #[arg(long, value_name = "EXECUTION_ID")]
+    expected_execution_id: Option<String>,
+}
+
+pub async fn run(args: Args, client: &ClientArgs, output: &Output) -> Result<Exit, Error> {
+    let mut connection = Connection::open(client).await?;
+    let request = TerminateInstanceRequest {
+        instance_id: args.id,
+        reason: args.reason.unwrap_or_default(),
+        expected_execution_id: args.expected_execution_id.unwrap_or_default(),
+    };
+    let answer = connection.terminate(request).await?;
+    output.status(&answer.status.unwrap_or_default())?;
+    Ok(Exit::Done)
+}

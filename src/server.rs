@@ -1,0 +1,193 @@
+//! The server: built from the bottom up, served, drained from the top down. Read it to see the whole.
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::oneshot};
+use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::transport::server::Router;
+use tonic_health::server::HealthReporter;
+
+use crate::{
+    clock::SystemClock,
+    config::Config,
+    core::time::Span,
+    engine::{self, Engine, RecoveryError, Threads},
+    entropy::SystemEntropy,
+    grpc::{DECODE_BYTES_MAX, Door, Orchestration, Work},
+    proto::{
+        FILE_DESCRIPTOR_SET,
+        v1::{orchestration_service_server::OrchestrationServiceServer, worker_service_server::WorkerServiceServer},
+    },
+    store::{
+        CommitError,
+        embedded::{self, Embedded, OpenError},
+    },
+};
+
+/// Bytes that a connection may have under way: ten thousand streams opened in a burst fit.
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Bytes that a stream may have under way: the largest payloads don't crawl.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// How long the callers of a failed commit have to take their answers before the server ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// The rest after a connection that could not be accepted, such as for want of file descriptors.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+type Orchestrations = OrchestrationServiceServer<Orchestration>;
+type Workers = WorkerServiceServer<Work>;
+
+/// Why the server could not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Nothing was touched.
+    #[error("can't listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    /// The data folder was refused and left as it was.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// What the store has can't be taken over. The rows are as they were.
+    #[error("the store can't be taken over: {0}")]
+    Recover(#[from] RecoveryError),
+    /// The store refused a write or a flush. What was acknowledged is on the disk; the callers of the commit that
+    /// failed were told that its outcome is unknown. Mend the cause and start again.
+    #[error("the store has failed: {0}")]
+    StoreFailed(Arc<str>),
+    #[error("the store could not be closed: {0}")]
+    Close(#[from] CommitError),
+    #[error("the server could not run: {0}")]
+    Run(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Serves until `shutdown`, then drains. `ready` is told the address once calls are taken.
+///
+/// # Errors
+/// See [`ServeError`]. An error after `ready` was told means that the store has failed.
+pub async fn run(
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+    ready: oneshot::Sender<SocketAddr>,
+) -> Result<(), ServeError> {
+    let listen = |source| ServeError::Listen { address: config.listen, source };
+    let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+
+    let engine = open(&config).await?;
+    let threads = engine.run().map_err(could_not_run)?;
+    let door = Door {
+        engine: engine.clone(),
+        payload_bytes_max: config.payload_bytes_max,
+        drain: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    };
+    let (reporter, router) = services(&config, &door).await?;
+
+    // A failed accept would otherwise be tried again without a rest.
+    let incoming = TcpListenerStream::new(listener).then(|accepted| async {
+        match accepted {
+            Ok(stream) => stream.set_nodelay(true).map(|()| stream),
+            Err(error) => {
+                tokio::time::sleep(ACCEPT_REST).await;
+                Err(error)
+            }
+        }
+    });
+    let stopped = door.drain.clone();
+    let serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped.cancelled_owned()));
+    // Nobody may be waiting to hear it.
+    let _ = ready.send(address);
+
+    tokio::select! {
+        () = shutdown => {
+            drain(&reporter, &door, serving, config.drain_timeout).await;
+            end(threads).await
+        }
+        reason = engine.fallen() => {
+            drain(&reporter, &door, serving, LAST_ANSWERS).await;
+            Err(ServeError::StoreFailed(reason))
+        }
+    }
+}
+
+/// The store, and the engine over it.
+async fn open(config: &Config) -> Result<Engine, ServeError> {
+    let folder = embedded::Config::new(config.data_dir.clone());
+    let engine_config = engine::Config {
+        lease_ttl: Span::from(config.lease),
+        request_memory: Span::from(config.request_memory),
+        watchers_max: config.watchers_max,
+        workers_max: config.workers_max,
+    };
+    let open = move || {
+        let store = Arc::new(Embedded::open(folder)?);
+        Ok(Engine::recover(engine_config, store, Arc::new(SystemClock::new()), Arc::new(SystemEntropy))?)
+    };
+    tokio::task::spawn_blocking(open).await.map_err(could_not_run)?
+}
+
+/// Everything that is served on the port.
+async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Router), ServeError> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<Orchestrations>().await;
+    reporter.set_serving::<Workers>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let orchestrations = Orchestrations::new(Orchestration { door: door.clone() });
+    let workers = Workers::new(Work {
+        door: door.clone(),
+        lease_duration: config.lease * 2 / 3,
+        heartbeat_interval: config.lease / 5,
+    });
+    let mut server = tonic::transport::Server::builder()
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .max_concurrent_streams(config.streams_per_connection)
+        .http2_keepalive_interval(Some(config.keepalive_interval))
+        .http2_keepalive_timeout(Some(config.keepalive_timeout));
+    if let Some(age) = config.max_connection_age {
+        server = server.max_connection_age(age).max_connection_age_grace(config.max_connection_age_grace);
+    }
+    let router = server
+        .add_service(health)
+        .add_service(reflection().build_v1().map_err(could_not_run)?)
+        .add_service(reflection().build_v1alpha().map_err(could_not_run)?)
+        .add_service(orchestrations.max_decoding_message_size(DECODE_BYTES_MAX))
+        .add_service(workers.max_decoding_message_size(DECODE_BYTES_MAX));
+    Ok((reporter, router))
+}
+
+/// Takes no more calls, ends the streams, and lets the calls under way finish, for as long as `within`.
+async fn drain(
+    reporter: &HealthReporter,
+    door: &Door,
+    serving: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+    within: Duration,
+) {
+    reporter.set_not_serving::<Orchestrations>().await;
+    reporter.set_not_serving::<Workers>().await;
+    reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    door.drain.cancel();
+    door.tasks.close();
+    let drained = async {
+        door.tasks.wait().await;
+        serving.await
+    };
+    match tokio::time::timeout(within, drained).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "the transport ended badly"),
+        Ok(Err(error)) => tracing::error!(%error, "the transport's task has panicked"),
+        Err(_) => tracing::warn!(?within, "not everybody had left when the drain was over"),
+    }
+}
+
+/// The last commits, their effects, the store.
+async fn end(threads: Threads) -> Result<(), ServeError> {
+    Ok(threads.end().await?)
+}
+
+fn could_not_run(error: impl std::error::Error + Send + Sync + 'static) -> ServeError {
+    ServeError::Run(Box::new(error))
+}

@@ -134,6 +134,7 @@ async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Route
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let orchestrations = Orchestrations::new(Orchestration { door: door.clone() });
     let workers = Workers::new(Work {

@@ -209,7 +209,7 @@ impl Builder {
     /// `INVALID_ARGUMENT` for an address, a hub or a number that is none, or without a function.
     pub fn build(self) -> Result<Worker, Error> {
         if self.functions.is_empty() {
-            return Err(Error::setting("a worker without functions", self.name));
+            return Err(Error::setting("the set of functions", "empty"));
         }
         if !(1..=MAX_RUNS_MAX).contains(&self.max_runs) {
             return Err(Error::setting("max_runs", self.max_runs.to_string()));

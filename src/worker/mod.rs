@@ -234,3 +234,33 @@ impl Settings {
         Limits { runs_max: self.max_runs as usize, cancel_grace: self.cancel_grace }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder() -> Builder {
+        Worker::builder("http://localhost:1").function("f", |_| async { Ok(()) })
+    }
+
+    #[test]
+    fn settings_are_checked_before_anything_is_tried() {
+        let cases = [
+            Worker::builder("http://localhost:1"),
+            Worker::builder("no address, this").function("f", |_| async { Ok(()) }),
+            builder().hub("line\nbreak"),
+            builder().max_runs(0),
+            builder().max_runs(MAX_RUNS_MAX + 1),
+        ];
+        for builder in cases {
+            let error = builder.build().err().expect("it can't be used");
+            assert_eq!(error.code(), tonic::Code::InvalidArgument, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_worker_can_be_spawned() {
+        fn is_send<T: Send>(_: &T) {}
+        is_send(&builder().build().expect("valid settings").run(std::future::pending()));
+    }
+}

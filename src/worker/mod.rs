@@ -106,6 +106,9 @@ impl Worker {
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` if the server refuses the registration as such, `INTERNAL` if there is no thread to be had.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let (stop, stopped) = oneshot::channel();
         let (done, mut finished) = oneshot::channel();

@@ -66,7 +66,7 @@ impl Builder {
     /// # Errors
     /// `INVALID_ARGUMENT` for an address or a hub that is none, `UNAVAILABLE` if nobody answers.
     pub async fn connect(self) -> Result<Client, Error> {
-        let channel = endpoint(&self.address, self.keepalive)?.connect().await.map_err(Error::Connect)?;
+        let channel = endpoint(&self.address, self.keepalive)?.connect().await.map_err(Error::connect)?;
         self.client(channel)
     }
 

@@ -2,27 +2,26 @@
 
 use std::{error::Error as _, time::Duration};
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, transport};
 use tonic_types::{ErrorInfo, StatusExt};
 
-/// Why a call failed. `code()` says it for programs in every case; the server's own errors also have a `reason()`.
+/// Why a call failed. [`Error::code`] says it for programs in every case; the server's own errors also have a
+/// [`Error::reason`].
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
+#[error(transparent)]
+pub struct Error(Box<Cause>);
+
+#[derive(Debug, thiserror::Error)]
+enum Cause {
     /// The server refused the call, or the connection broke while it ran; then whether it was applied is not known.
-    #[error("{} ({:?})", .0.message(), .0.code())]
-    Status(Box<Status>),
-    /// There is no connection: nothing was sent. Look at the address and whether the server runs.
+    #[error("{} ({:?})", .status.message(), .status.code())]
+    Status { status: Status, info: Option<ErrorInfo> },
+    /// There is no connection: nothing was sent.
     #[error("cannot connect to the server")]
-    Connect(#[source] tonic::transport::Error),
+    Connect(#[source] transport::Error),
     /// A setting of the client or the worker can't be used; nothing was tried.
-    #[error("{what} is not valid: {value:?}")]
-    Setting {
-        /// Which setting.
-        what: &'static str,
-        /// What it was set to.
-        value: String,
-    },
+    #[error("{what} can't be {value:?}")]
+    Setting { what: &'static str, value: String },
 }
 
 /// A field of a request that broke a rule.
@@ -38,7 +37,11 @@ pub struct Violation {
 
 impl Error {
     pub(crate) fn setting(what: &'static str, value: impl Into<String>) -> Error {
-        Error::Setting { what, value: value.into() }
+        Error(Box::new(Cause::Setting { what, value: value.into() }))
+    }
+
+    pub(crate) fn connect(error: transport::Error) -> Error {
+        Error(Box::new(Cause::Connect(error)))
     }
 
     /// A server that left out what the protocol promises.
@@ -46,23 +49,23 @@ impl Error {
         Status::internal(format!("the server's answer lacks {what}")).into()
     }
 
-    /// The gRPC code.
+    /// The gRPC code: `UNAVAILABLE` where there was no connection, `INVALID_ARGUMENT` for a setting that can't be used.
     pub fn code(&self) -> Code {
-        match self {
-            Error::Status(status) => status.code(),
-            Error::Connect(_) => Code::Unavailable,
-            Error::Setting { .. } => Code::InvalidArgument,
+        match &*self.0 {
+            Cause::Status { status, .. } => status.code(),
+            Cause::Connect(_) => Code::Unavailable,
+            Cause::Setting { .. } => Code::InvalidArgument,
         }
     }
 
     /// The server's UPPER_SNAKE reason, such as `INSTANCE_ALREADY_RUNNING`.
-    pub fn reason(&self) -> Option<String> {
-        self.info().map(|info| info.reason)
+    pub fn reason(&self) -> Option<&str> {
+        self.info().map(|info| info.reason.as_str())
     }
 
-    /// A value of the message, such as `execution_id`.
-    pub fn metadata(&self, key: &str) -> Option<String> {
-        self.info()?.metadata.remove(key)
+    /// A value of the server's message, such as `execution_id`.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.info()?.metadata.get(key).map(String::as_str)
     }
 
     /// The fields of the request that broke a rule.
@@ -82,38 +85,43 @@ impl Error {
         self.status()?.get_details_retry_info()?.retry_delay
     }
 
-    /// The gRPC status, where there is one.
+    /// The gRPC status: the server's, or one that says how the connection broke. None if there was no connection, or
+    /// nothing was tried.
     pub fn status(&self) -> Option<&Status> {
-        match self {
-            Error::Status(status) => Some(status),
-            Error::Connect(_) | Error::Setting { .. } => None,
+        match &*self.0 {
+            Cause::Status { status, .. } => Some(status),
+            Cause::Connect(_) | Cause::Setting { .. } => None,
         }
     }
 
     /// Whether the same call can succeed later, for reasons that lie in the connection or the server.
     pub(crate) fn is_transient(&self) -> bool {
-        match self {
+        match &*self.0 {
             // A status that came from the server has no source; the one of a broken connection has its cause there,
             // under whatever code the transport chose.
-            Error::Status(status) => status.code() == Code::Unavailable || status.source().is_some(),
-            Error::Connect(_) => true,
-            Error::Setting { .. } => false,
+            Cause::Status { status, .. } => status.code() == Code::Unavailable || status.source().is_some(),
+            Cause::Connect(_) => true,
+            Cause::Setting { .. } => false,
         }
     }
 
     /// Whether the server can't know what became of the call.
     pub(crate) fn outcome_is_unknown(&self) -> bool {
-        self.code() == Code::Unknown && self.reason().as_deref() == Some("OUTCOME_UNKNOWN")
+        self.code() == Code::Unknown && self.reason() == Some("OUTCOME_UNKNOWN")
     }
 
-    fn info(&self) -> Option<ErrorInfo> {
-        self.status()?.get_details_error_info()
+    fn info(&self) -> Option<&ErrorInfo> {
+        match &*self.0 {
+            Cause::Status { info, .. } => info.as_ref(),
+            Cause::Connect(_) | Cause::Setting { .. } => None,
+        }
     }
 }
 
 impl From<Status> for Error {
     fn from(status: Status) -> Error {
-        Error::Status(Box::new(status))
+        let info = status.get_details_error_info();
+        Error(Box::new(Cause::Status { status, info }))
     }
 }
 
@@ -133,8 +141,8 @@ mod tests {
         let error = Error::from(Status::with_error_details(Code::AlreadyExists, "taken", details));
 
         assert_eq!(error.code(), Code::AlreadyExists);
-        assert_eq!(error.reason().as_deref(), Some("INSTANCE_ALREADY_RUNNING"));
-        assert_eq!(error.metadata("worker").as_deref(), Some("w1"));
+        assert_eq!(error.reason(), Some("INSTANCE_ALREADY_RUNNING"));
+        assert_eq!(error.metadata("worker"), Some("w1"));
         assert_eq!(error.metadata("absent"), None);
         assert_eq!(error.retry_delay(), Some(Duration::from_secs(2)));
         let violation = Violation { field: "instance_id".into(), description: "must not be empty".into() };

@@ -23,12 +23,13 @@
 pub(crate) mod backoff;
 pub(crate) mod channel;
 mod error;
-mod start;
+mod request;
+mod retry;
 mod watch;
 
 use std::time::Duration;
 
-use tonic::{Request, Streaming, metadata::AsciiMetadataValue, transport::Channel};
+use tonic::{Code, Request, Streaming, metadata::AsciiMetadataValue, transport::Channel};
 
 pub use self::{
     channel::Builder,
@@ -82,7 +83,12 @@ impl Client {
     /// # Errors
     /// `ALREADY_EXISTS` if the id is taken, and whatever else the server answers.
     pub async fn start_singleton(&self, request: StartSingletonRequest) -> Result<StartSingletonResponse, Error> {
-        start::start(self, request).await
+        let has_request_id = !request.request_id.is_empty();
+        let call = || async {
+            let sent = self.unary(request.clone());
+            Ok(self.stub.clone().start_singleton(sent).await?.into_inner())
+        };
+        retry::retry(|error| retry::start_is_safe(error, has_request_id), call).await
     }
 
     /// Reads the current status.
@@ -112,7 +118,7 @@ impl Client {
     }
 
     /// Waits until the live execution of `instance_id` has ended, over lost connections, and answers its last status:
-    /// with its payloads, unless a successor has taken its place in the meantime.
+    /// with its payloads, unless a successor has taken its place or it was purged in the meantime.
     ///
     /// # Errors
     /// `NOT_FOUND` if the id was never started.
@@ -130,10 +136,12 @@ impl Client {
         }
         let ended = ended.ok_or_else(|| Error::incomplete("a status in the watch"))?;
         let request = GetStatusRequest { instance_id: instance_id.to_owned(), include_payloads: true };
-        match self.get_status(request).await {
+        match retry::retry(Error::is_transient, || self.get_status(request.clone())).await {
             Ok(status) if status.execution_id == ended.execution_id => Ok(status),
-            // The end is known; only its payloads are out of reach.
-            Ok(_) | Err(_) => Ok(ended),
+            Ok(_) => Ok(ended),
+            // It was purged in the meantime.
+            Err(error) if error.code() == Code::NotFound => Ok(ended),
+            Err(error) => Err(error),
         }
     }
 
@@ -173,5 +181,29 @@ fn is_terminal(status: RuntimeStatus) -> bool {
     match status {
         RuntimeStatus::Completed | RuntimeStatus::Failed | RuntimeStatus::Terminated => true,
         RuntimeStatus::Unspecified | RuntimeStatus::Pending | RuntimeStatus::Running => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_send<T: Send>(_: &T) {}
+
+    #[tokio::test]
+    async fn calls_can_be_spawned() {
+        let client = Client::connect_lazy("http://localhost:1").expect("a valid address");
+        is_send(&client.start_singleton(StartSingletonRequest::new("f", "i")));
+        is_send(&client.wait_for_completion("i"));
+        is_send(&client.watch(WatchStatusRequest::default()));
+    }
+
+    #[tokio::test]
+    async fn settings_are_checked_before_anything_is_tried() {
+        let cases = [Client::builder("no address, this"), Client::builder("http://localhost:1").hub("line\nbreak")];
+        for builder in cases {
+            let error = builder.connect_lazy().expect_err("it can't be used");
+            assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+        }
     }
 }

@@ -56,7 +56,7 @@ pub(super) enum News {
 impl Link {
     pub(super) fn connect(endpoint: &Endpoint) -> Link {
         let endpoint = endpoint.clone();
-        Link::Connecting(Box::pin(async move { endpoint.connect().await.map_err(Error::Connect) }))
+        Link::Connecting(Box::pin(async move { endpoint.connect().await.map_err(Error::connect) }))
     }
 
     /// Opens a stream whose first message is `register`.

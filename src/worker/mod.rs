@@ -106,6 +106,9 @@ impl Worker {
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` if the server refuses the registration as such, `INTERNAL` if there is no thread to be had.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let (stop, stopped) = oneshot::channel();
         let (done, mut finished) = oneshot::channel();
@@ -209,7 +212,7 @@ impl Builder {
     /// `INVALID_ARGUMENT` for an address, a hub or a number that is none, or without a function.
     pub fn build(self) -> Result<Worker, Error> {
         if self.functions.is_empty() {
-            return Err(Error::setting("a worker without functions", self.name));
+            return Err(Error::setting("the set of functions", "empty"));
         }
         if !(1..=MAX_RUNS_MAX).contains(&self.max_runs) {
             return Err(Error::setting("max_runs", self.max_runs.to_string()));
@@ -232,5 +235,35 @@ impl Builder {
 impl Settings {
     fn limits(&self) -> Limits {
         Limits { runs_max: self.max_runs as usize, cancel_grace: self.cancel_grace }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder() -> Builder {
+        Worker::builder("http://localhost:1").function("f", |_| async { Ok(()) })
+    }
+
+    #[test]
+    fn settings_are_checked_before_anything_is_tried() {
+        let cases = [
+            Worker::builder("http://localhost:1"),
+            Worker::builder("no address, this").function("f", |_| async { Ok(()) }),
+            builder().hub("line\nbreak"),
+            builder().max_runs(0),
+            builder().max_runs(MAX_RUNS_MAX + 1),
+        ];
+        for builder in cases {
+            let error = builder.build().err().expect("it can't be used");
+            assert_eq!(error.code(), tonic::Code::InvalidArgument, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_worker_can_be_spawned() {
+        fn is_send<T: Send>(_: &T) {}
+        is_send(&builder().build().expect("valid settings").run(std::future::pending()));
     }
 }

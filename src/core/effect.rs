@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    event::Event,
+    event::{Event, LeaseEnd},
     ids::{Arrival, ClaimId, ExecutionId, Revision},
     instance::Instance,
     lease::{Cancellation, Proof},
@@ -78,7 +78,7 @@ pub fn effects(before: Outlook, events: &[Event], transitions: Vec<Transition>, 
     let mut effects: Vec<Effect> = transitions.into_iter().map(Effect::Publish).collect();
     let ended = before.lease.filter(|(proof, _)| after.lease.as_ref().is_none_or(|lease| lease.proof() != *proof));
     if let Some((proof, _)) = ended {
-        let expired = !events.iter().any(|event| matches!(event, Event::LeaseEnded { report: Some(_) }));
+        let expired = events.contains(&Event::LeaseEnded(LeaseEnd::Expired));
         effects.push(Effect::EndClaim { claim: proof.claim, expired });
     }
     if events.iter().any(|event| matches!(event, Event::RunGranted { .. })) {

@@ -21,13 +21,22 @@ pub enum Event {
     ProgressReported { custom_status: Option<Payload> },
     EventRaised { name: Name, input: Option<Payload> },
     EventsAcknowledged { through: u64 },
-    LeaseEnded { report: Option<FinalReport> },
+    LeaseEnded(LeaseEnd),
     RetryScheduled { failure: Option<Arc<Failure>>, at: Steady },
     RetryDue,
     ExecutionCompleted { output: Option<Payload> },
     ExecutionFailed { failure: Arc<Failure> },
     ExecutionTerminated { reason: Arc<str>, cancellation: Cancellation },
     ExecutionContinued { execution: ExecutionId, input: Option<Payload> },
+}
+
+/// How a lease ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseEnd {
+    Reported(FinalReport),
+    Expired,
+    /// The run never left the server.
+    TakenBack,
 }
 
 impl Event {
@@ -46,7 +55,7 @@ impl Event {
             | Event::RunAccepted
             | Event::EventRaised { .. }
             | Event::EventsAcknowledged { .. }
-            | Event::LeaseEnded { .. }
+            | Event::LeaseEnded(_)
             | Event::RetryScheduled { .. }
             | Event::RetryDue => false,
         }

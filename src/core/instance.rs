@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    event::Event,
+    event::{Event, LeaseEnd},
     ids::{Arrival, ExecutionId, FencingToken, InstanceKey, Revision},
     lease::{Cancellation, FinalReport, Lease, NotHeld, Proof},
     request::Memory,
@@ -100,9 +100,11 @@ impl Instance {
             }
             Event::EventRaised { .. } => self.inbox_last += 1,
             Event::EventsAcknowledged { through } => self.inbox_after = *through,
-            Event::LeaseEnded { report } => {
+            Event::LeaseEnded(end) => {
                 self.lease = None;
-                self.last_report = report.or(self.last_report);
+                if let LeaseEnd::Reported(report) = end {
+                    self.last_report = Some(*report);
+                }
                 if self.execution.status == Status::Pending {
                     self.execution.await_grant(now.steady);
                 }

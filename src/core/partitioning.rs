@@ -36,7 +36,8 @@ mod tests {
             let hub = TaskHub::parse(hub).expect("a valid hub");
             PartitionId::of(&InstanceKey::new(&hub, &InstanceId::parse(id).expect("a valid id"))).0
         };
-        let golden = [("default", "nightly", 17), ("default", "a", 50), ("other", "nightly", 18), ("default", "ü ö", 58)];
+        let golden =
+            [("default", "nightly", 17), ("default", "a", 50), ("other", "nightly", 18), ("default", "ü ö", 58)];
         let found: Vec<_> = golden.iter().map(|(hub, id, _)| (*hub, *id, of(hub, id))).collect();
         assert_eq!(found, golden);
     }

@@ -66,7 +66,7 @@ impl<'a> Journal<'a> {
             Event::ExecutionFailed { .. } | Event::ExecutionTerminated { .. } => self.empty_inbox(before),
             Event::RunGranted { .. }
             | Event::RunAccepted
-            | Event::LeaseEnded { .. }
+            | Event::LeaseEnded(_)
             | Event::RetryScheduled { .. }
             | Event::RetryDue => {}
         }

@@ -24,7 +24,12 @@ use self::{
     timers::Timers,
     watch::{Watch, Watchers, Wish},
 };
-pub use self::{query::Payloads, recovery::RecoveryError, sessions::Connected, threads::Threads};
+pub use self::{
+    query::Payloads,
+    recovery::RecoveryError,
+    sessions::{Connected, Connection},
+    threads::Threads,
+};
 use crate::{
     clock::Clock,
     core::{

@@ -82,13 +82,6 @@ pub struct Snapshot<T> {
     pub speaks_of: Revision,
 }
 
-/// What a worker that came back finds of its lease.
-#[derive(Clone, Copy, Debug)]
-pub struct Attachment {
-    pub arrival: Arrival,
-    pub held: Result<(), NotHeld>,
-}
-
 impl Partition {
     pub fn new(claim: Claim, arrivals: Arc<AtomicU64>, queue: Arc<CommitQueue>) -> Partition {
         let log = Log { epoch: claim.epoch, sequence: claim.sequence, revision: claim.revision, changes: Vec::new() };
@@ -217,14 +210,10 @@ impl Partition {
     }
 
     /// Renews a lease for a worker that came back with it.
-    pub fn attach(&self, key: &InstanceKey, proof: Proof, now: Now) -> Snapshot<Option<Attachment>> {
+    pub fn attach(&self, key: &InstanceKey, proof: Proof, now: Now) -> Snapshot<Result<(), NotHeld>> {
         match self.instances.get_mut(key) {
-            Some(mut instance) => {
-                let held = instance.renew(proof, now.steady);
-                let found = Some(Attachment { arrival: instance.arrival, held });
-                Snapshot { found, speaks_of: instance.revision }
-            }
-            None => Snapshot { found: None, speaks_of: self.queued() },
+            Some(mut instance) => Snapshot { found: instance.renew(proof, now.steady), speaks_of: instance.revision },
+            None => Snapshot { found: Err(NotHeld::Lost), speaks_of: self.queued() },
         }
     }
 

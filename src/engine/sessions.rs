@@ -7,9 +7,7 @@ use std::{
 };
 
 use super::{
-    Engine, Refusal, Shared,
-    partition::Attachment,
-    query,
+    Engine, Refusal, Shared, query,
     workers::{Held, Session, SessionId, StopReason},
 };
 use crate::{
@@ -25,11 +23,27 @@ use crate::{
 /// Events that are read for a worker at a time.
 const EVENTS_PAGE: usize = 16;
 
-/// A worker's stream, and what became of the runs that it came with.
-pub struct Connected {
+/// A worker's place in the engine. Dropped when its stream has ended: what was granted but never left is taken back,
+/// what the worker holds it keeps.
+pub struct Connection {
+    shared: Arc<Shared>,
     pub session: Arc<Session>,
+}
+
+/// What became of the runs that a worker came with.
+pub struct Connected {
+    pub connection: Connection,
     pub continued: Vec<(InstanceKey, Proof)>,
     pub lost: Vec<(InstanceKey, Proof)>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.dispatch.leave(self.session.id);
+        for (key, proof) in self.session.undelivered() {
+            self.shared.take_back(&key, proof);
+        }
+    }
 }
 
 impl Engine {
@@ -48,42 +62,14 @@ impl Engine {
         }
         let id = SessionId(shared.sessions.fetch_add(1, Ordering::Relaxed));
         let session = Session::new(id, hub, worker, functions, max_runs);
-        let mut connected = Connected { session: session.clone(), continued: Vec::new(), lost: Vec::new() };
-        let mut attached = Vec::new();
-        for (proof, key) in held {
-            let partition = shared.partition(&key);
-            let snapshot = partition.attach(&key, proof, shared.clock.now());
-            shared.until_durable(partition, snapshot.speaks_of).await.map_err(Refusal::from_read)?;
-            match snapshot.found {
-                Some(Attachment { arrival, held: Ok(()) }) => attached.push((key, proof, arrival, None)),
-                Some(Attachment { arrival, held: Err(NotHeld::Cancelled(why)) }) => {
-                    attached.push((key, proof, arrival, Some(why)));
-                }
-                Some(Attachment { held: Err(NotHeld::Reported), .. }) => connected.continued.push((key, proof)),
-                Some(Attachment { held: Err(NotHeld::Lost), .. }) | None => connected.lost.push((key, proof)),
-            }
-        }
-        let matches = shared.dispatch.join(&session, attached.len());
-        for (key, proof, arrival, cancelled) in attached {
-            shared.adopt(&session, Held { key: key.clone(), arrival, proof, events_sent: 0 });
-            match cancelled {
-                Some(why) => session.cancel(proof.claim, StopReason::Cancelled(why)),
-                None => {
-                    session.deliver_events(proof.claim);
-                    connected.continued.push((key, proof));
-                }
-            }
-        }
+        let matches = shared.dispatch.join(&session, held.len());
+        let connection = Connection { shared: shared.clone(), session };
         shared.grant(matches);
-        Ok(connected)
-    }
-
-    /// The stream has ended: what was granted but never left is taken back, what the worker holds it keeps.
-    pub fn disconnect(&self, session: &Session) {
-        self.shared.dispatch.leave(session.id);
-        for (key, proof) in session.undelivered() {
-            self.shared.take_back(&key, proof);
+        let mut connected = Connected { connection, continued: Vec::new(), lost: Vec::new() };
+        for (proof, key) in held {
+            shared.attach(&mut connected, key, proof).await?;
         }
+        Ok(connected)
     }
 
     /// A granted run never left the server: the next worker may have it at once.
@@ -126,13 +112,13 @@ impl Engine {
     /// The next events for a run that the session holds, at most some; none for a run that was cancelled.
     pub async fn events_for(&self, session: &Session, claim: ClaimId) -> Result<Vec<InboxEvent>, Refusal> {
         let Some(held) = session.held(claim) else { return Ok(Vec::new()) };
-        let after = self.shared.partition(&held.key).look(&held.key, |instance| {
+        let inbox = self.shared.partition(&held.key).look(&held.key, |instance| {
             let lease = instance.lease.as_ref().filter(|l| l.proof() == held.proof && l.cancelled.is_none());
-            lease.map(|_| instance.inbox_after)
+            lease.map(|_| (instance.arrival, instance.inbox_after))
         });
-        let Some(after) = after.found.flatten() else { return Ok(Vec::new()) };
+        let Some((arrival, after)) = inbox.found.flatten() else { return Ok(Vec::new()) };
         let from = after.max(held.events_sent) + 1;
-        let rows = self.shared.read(move |store| store.read(Table::Event, held.arrival, from, EVENTS_PAGE)).await?;
+        let rows = self.shared.read(move |store| store.read(Table::Event, arrival, from, EVENTS_PAGE)).await?;
         rows.iter()
             .map(|row| record::decode_event(row.key.number, &row.bytes))
             .collect::<Result<_, _>>()
@@ -141,15 +127,33 @@ impl Engine {
 }
 
 impl Shared {
-    /// The newest stream of a run wins.
-    fn adopt(&self, session: &Arc<Session>, held: Held) {
-        let claim = held.proof.claim;
-        session.hold(held);
-        if let Some(before) = self.dispatch.reroute(claim, session.id) {
-            before.let_go(claim);
-            let matches = self.dispatch.resume(before.id);
-            self.grant(matches);
+    /// A run comes back with its worker: the newest stream wins.
+    async fn attach(&self, connected: &mut Connected, key: InstanceKey, proof: Proof) -> Result<(), Refusal> {
+        let session = connected.connection.session.clone();
+        // First take the run over, then look: a cancel that becomes durable in between finds its way.
+        session.hold(Held { key: key.clone(), proof, events_sent: 0 });
+        if let Some(before) = self.dispatch.reroute(proof.claim, session.id) {
+            before.let_go(proof.claim);
+            self.grant(self.dispatch.resume(before.id));
         }
+        let partition = self.partition(&key);
+        let found = partition.attach(&key, proof, self.clock.now());
+        self.until_durable(partition, found.speaks_of).await.map_err(Refusal::from_read)?;
+        match found.found {
+            Ok(()) => {
+                session.deliver_events(proof.claim);
+                connected.continued.push((key, proof));
+            }
+            Err(NotHeld::Cancelled(why)) => session.cancel(proof.claim, StopReason::Cancelled(why)),
+            Err(ended @ (NotHeld::Reported | NotHeld::Lost)) => {
+                self.dispatch.end_claim(proof.claim, false);
+                session.let_go(proof.claim);
+                self.grant(self.dispatch.resume(session.id));
+                let to = if ended == NotHeld::Reported { &mut connected.continued } else { &mut connected.lost };
+                to.push((key, proof));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn take_back(&self, key: &InstanceKey, proof: Proof) {

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::core::{
     effect::Run,
-    ids::{Arrival, ClaimId, InstanceKey, Name, TaskHub},
+    ids::{ClaimId, InstanceKey, Name, TaskHub},
     lease::{Cancellation, Proof},
 };
 
@@ -40,7 +40,6 @@ struct Inside {
 #[derive(Clone, Debug)]
 pub struct Held {
     pub key: InstanceKey,
-    pub arrival: Arrival,
     pub proof: Proof,
     /// The number of the last event that was sent on this stream.
     pub events_sent: u64,
@@ -75,7 +74,7 @@ impl Session {
     }
 
     pub fn hand_out(&self, key: InstanceKey, run: Run) {
-        let held = Held { key: key.clone(), arrival: run.arrival, proof: run.proof, events_sent: 0 };
+        let held = Held { key: key.clone(), proof: run.proof, events_sent: 0 };
         let mut inside = self.inside.lock();
         inside.held.insert(run.proof.claim, held);
         inside.mail.push_back(Mail::Run(key, run));

@@ -22,7 +22,7 @@ use crate::{
         rejection::Rejection,
     },
     engine::{
-        Connected, Engine, Refusal,
+        Connected, Connection, Engine, Refusal,
         workers::{Mail, Session, StopReason},
     },
     proto::v1::{self, work_response::Message, worker_service_server::WorkerService},
@@ -88,11 +88,9 @@ struct OnItsWay<'a> {
 
 impl WorkStream {
     async fn serve(self, mut inbound: Streaming<v1::WorkRequest>) {
-        let drain = self.door.drain.clone();
         let ended = tokio::select! {
             ended = self.work(&mut inbound) => ended,
-            () = self.outbound.closed() => Ok(()),
-            () = drain.cancelled() => Err(draining()),
+            () = self.outbound.closed() => return,
         };
         if let Err(status) = ended {
             // A worker that doesn't read its last words is not waited for.
@@ -101,26 +99,19 @@ impl WorkStream {
     }
 
     async fn work(&self, inbound: &mut Streaming<v1::WorkRequest>) -> Ended {
-        let registered = tokio::time::timeout(REGISTER_WITHIN, inbound.message()).await;
-        let first =
-            registered.map_err(|_| out_of_turn("the first message must come within 30 s, and be Register"))??;
-        let register = match first.and_then(|request| request.message) {
-            Some(v1::work_request::Message::Register(register)) => register,
-            _ => return Err(out_of_turn("the first message must be Register")),
+        let connected = tokio::select! {
+            connected = self.register(inbound) => connected?,
+            () = self.door.drain.cancelled() => return Err(draining()),
         };
-        let Registration { worker, functions, max_runs, held } = convert::registration(&self.hub, &register)?;
-        let engine = &self.door.engine;
-        let connected = engine.connect(self.hub.clone(), worker, functions, max_runs, held).await?;
-        let session = Seated { engine, session: connected.session.clone() };
-        tracing::info!(worker = %session.session.worker, hub = self.hub.as_str(), "worker connected");
-        self.welcome(connected).await?;
+        let connection = self.welcome(connected).await?;
+        let session = &connection.session;
+        tracing::info!(worker = %session.worker, hub = self.hub.as_str(), "worker connected");
 
         let mut answers = Answers::new();
-        let drain = self.door.drain.clone();
         let ended = tokio::select! {
-            ended = self.listen(&session.session, inbound, &mut answers) => ended,
-            ended = self.speak(&session.session) => ended,
-            () = drain.cancelled() => self.say(Message::Drain(v1::Drain {})).await.and(Err(draining())),
+            ended = self.listen(session, inbound, &mut answers) => ended,
+            ended = self.speak(session) => ended,
+            () = self.door.drain.cancelled() => self.say(Message::Drain(v1::Drain {})).await.and(Err(draining())),
         };
         // What was reported is answered, whatever ends the stream.
         let last_answers = async {
@@ -130,10 +121,21 @@ impl WorkStream {
             Ok::<(), Status>(())
         };
         let _ = tokio::time::timeout(LAST_WORDS, last_answers).await;
+        tracing::info!(worker = %session.worker, hub = self.hub.as_str(), "worker disconnected");
         ended
     }
 
-    async fn welcome(&self, connected: Connected) -> Ended {
+    async fn register(&self, inbound: &mut Streaming<v1::WorkRequest>) -> Result<Connected, Status> {
+        let first = tokio::time::timeout(REGISTER_WITHIN, inbound.message()).await;
+        let first = first.map_err(|_| out_of_turn("the first message must come within 30 s, and be Register"))??;
+        let Some(v1::work_request::Message::Register(register)) = first.and_then(|request| request.message) else {
+            return Err(out_of_turn("the first message must be Register"));
+        };
+        let Registration { worker, functions, max_runs, held } = convert::registration(&self.hub, &register)?;
+        Ok(self.door.engine.connect(self.hub.clone(), worker, functions, max_runs, held).await?)
+    }
+
+    async fn welcome(&self, connected: Connected) -> Result<Connection, Status> {
         let continued = connected.continued.iter().map(|(key, proof)| convert::claim(key, *proof)).collect();
         let registered = v1::Registered {
             lease_duration: prost_types::Duration::try_from(self.lease_duration).ok(),
@@ -144,7 +146,7 @@ impl WorkStream {
         for (key, proof) in connected.lost {
             self.say(Message::Cancel(convert::cancel(convert::claim(&key, proof), StopReason::LeaseLost, 0))).await?;
         }
-        Ok(())
+        Ok(connected.connection)
     }
 
     /// Hears what the worker says, and answers.
@@ -248,19 +250,6 @@ impl WorkStream {
     async fn say(&self, message: Message) -> Ended {
         let sent = self.outbound.send(Ok(v1::WorkResponse { message: Some(message) })).await;
         sent.map_err(|_| Status::cancelled("the worker is gone"))
-    }
-}
-
-/// A session as long as its stream lasts.
-struct Seated<'a> {
-    engine: &'a Engine,
-    session: Arc<Session>,
-}
-
-impl Drop for Seated<'_> {
-    fn drop(&mut self) {
-        self.engine.disconnect(&self.session);
-        tracing::info!(worker = %self.session.worker, "worker disconnected");
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Decision, Found};
 use crate::core::{
     command::{Grant, Report, ReportBody},
-    event::Event,
+    event::{Event, LeaseEnd},
     instance::Instance,
     lease::{FinalReport, NotHeld, Proof},
     limits,
@@ -39,62 +39,62 @@ pub(super) fn report(found: Found<'_>, report: &Report) -> Result<Decision, Reje
             events.extend(accept(found, instance, &report.body, receipt));
             Ok(Decision::done(events))
         }
-        Err(NotHeld::Cancelled(_)) if matches!(report.body, ReportBody::Stopped) => {
-            Ok(Decision::done(vec![Event::LeaseEnded { report: receipt }]))
-        }
+        Err(NotHeld::Cancelled(_)) if matches!(report.body, ReportBody::Stopped) => Ok(Decision::done(ended(receipt))),
         Err(NotHeld::Cancelled(why)) => Err(Rejection::Cancelled(why)),
         Err(NotHeld::Lost | NotHeld::Reported) => Err(stale()),
     }
 }
 
 fn accept(found: Found<'_>, instance: &Instance, body: &ReportBody, receipt: Option<FinalReport>) -> Vec<Event> {
-    let ended = Event::LeaseEnded { report: receipt };
+    let mut events = ended(receipt);
     match body {
-        ReportBody::Accept => vec![Event::RunAccepted],
-        ReportBody::Progress { custom_status: None } if instance.execution.custom_status.is_none() => Vec::new(),
+        ReportBody::Accept => events.push(Event::RunAccepted),
+        ReportBody::Progress { custom_status: None } if instance.execution.custom_status.is_none() => {}
         ReportBody::Progress { custom_status } => {
-            vec![Event::ProgressReported { custom_status: custom_status.clone() }]
+            events.push(Event::ProgressReported { custom_status: custom_status.clone() });
         }
         ReportBody::EventsAcked { through } => {
             let through = (*through).min(instance.inbox_last);
-            let news = through > instance.inbox_after;
-            news.then_some(Event::EventsAcknowledged { through }).into_iter().collect()
+            events.extend((through > instance.inbox_after).then_some(Event::EventsAcknowledged { through }));
         }
-        ReportBody::Completed { output } => vec![ended, Event::ExecutionCompleted { output: output.clone() }],
+        ReportBody::Completed { output } => events.push(Event::ExecutionCompleted { output: output.clone() }),
         ReportBody::ContinueAsNew { input, execution } => {
-            vec![ended, Event::ExecutionContinued { execution: *execution, input: input.clone() }]
+            events.push(Event::ExecutionContinued { execution: *execution, input: input.clone() });
         }
-        ReportBody::Failed { failure } => {
-            vec![ended, next_attempt_or_failed(found, instance, instance.execution.attempt, failure.clone())]
-        }
-        ReportBody::Stopped => stopped(found, instance, ended, "gave the run back before it had ended"),
+        ReportBody::Failed { failure } => events.push(next_attempt_or_failed(found, instance, failure.clone())),
+        ReportBody::Stopped => events.push(after_stop(found, instance, "gave the run back before it had ended")),
     }
+    events
+}
+
+/// The end of the lease, where the report is final.
+fn ended(receipt: Option<FinalReport>) -> Vec<Event> {
+    receipt.map(|receipt| Event::LeaseEnded(LeaseEnd::Reported(receipt))).into_iter().collect()
 }
 
 /// Ends a lease that its worker let run out.
 pub(super) fn lose(found: Found<'_>, instance: &Instance) -> Vec<Event> {
-    let ended = Event::LeaseEnded { report: None };
     let lost = instance.lease.as_ref().filter(|lease| lease.cancelled.is_none() && lease.accepted);
-    match lost {
-        Some(_) => stopped(found, instance, ended, "let its lease run out"),
-        None => vec![ended],
-    }
+    let mut events = vec![Event::LeaseEnded(LeaseEnd::Expired)];
+    events.extend(lost.map(|_| after_stop(found, instance, "let its lease run out")));
+    events
 }
 
-fn stopped(found: Found<'_>, instance: &Instance, ended: Event, how: &str) -> Vec<Event> {
-    let next = match &instance.lease {
+/// What follows a run that has stopped without a result.
+fn after_stop(found: Found<'_>, instance: &Instance, how: &str) -> Event {
+    match &instance.lease {
         Some(lease) if lease.accepted => {
             let message = format!("worker '{}' {how} (attempt {})", lease.worker, instance.execution.attempt);
             let lost = Failure { non_retriable: false, ..Failure::declared("WorkerLost", message) };
-            next_attempt_or_failed(found, instance, instance.execution.attempt, lost)
+            next_attempt_or_failed(found, instance, lost)
         }
         _ => Event::RetryScheduled { failure: None, at: found.now.steady + limits::DECLINED_BACKOFF },
-    };
-    vec![ended, next]
+    }
 }
 
-fn next_attempt_or_failed(found: Found<'_>, instance: &Instance, attempts: u32, failure: Failure) -> Event {
-    let next = instance.execution.spec.retry.next_attempt(attempts, found.now.steady);
+fn next_attempt_or_failed(found: Found<'_>, instance: &Instance, failure: Failure) -> Event {
+    let execution = &instance.execution;
+    let next = execution.spec.retry.next_attempt(execution.attempt, found.now.steady);
     let retriable = next.filter(|_| !failure.non_retriable);
     let failure = Arc::new(failure);
     match retriable {
@@ -110,5 +110,5 @@ pub(super) fn take_back(found: Found<'_>, proof: Proof) -> Result<Decision, Reje
         .and_then(|instance| instance.lease.as_ref())
         .filter(|lease| lease.proof() == proof && !lease.accepted)
         .ok_or(Rejection::StaleFencingToken { presented: proof.token })?;
-    Ok(Decision::done(vec![Event::LeaseEnded { report: None }]))
+    Ok(Decision::done(vec![Event::LeaseEnded(LeaseEnd::TakenBack)]))
 }

@@ -30,11 +30,11 @@ pub(super) const CHECKPOINT_PAGES: u32 = 4_000;
 /// From this many pages on (128 MiB) the log is worth starting anew.
 const RESTART_PAGES: u32 = 16_000;
 
-/// So few pages (8 MiB) are copied and flushed in some ten milliseconds: for that long commits may be kept waiting.
-const REST_PAGES: u32 = 1_000;
+/// So few pages (2 MiB) are copied and flushed in a few milliseconds: for that long commits may be kept waiting.
+const REST_PAGES: u32 = 256;
 
 /// How often a pass is repeated to get the rest down to [`REST_PAGES`] before the next wake-up.
-const PASSES_MAX: usize = 4;
+const PASSES_MAX: usize = 8;
 
 /// The log's bound, 512 MiB: here commits wait until it is copied, however long that takes. Only readers that never
 /// end can make it grow beyond.
@@ -154,5 +154,62 @@ pub(super) fn unless_busy<T>(result: rusqlite::Result<T>) -> rusqlite::Result<Op
             Ok(None)
         }
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::schema, *};
+
+    /// A database whose log is long enough to be started anew, and the connection that wrote it.
+    fn long_log(folder: &tempfile::TempDir) -> (Folder, Connection) {
+        let folder = Folder::new(folder.path().into());
+        schema::create(&folder).expect("a new store");
+        let writer = connection::writable(&folder.database()).expect("a writer");
+        write(&writer, RESTART_PAGES * schema::PAGE_BYTES);
+        assert!(look(&writer).pages >= RESTART_PAGES);
+        (folder, writer)
+    }
+
+    fn write(connection: &Connection, bytes: u32) {
+        let sql = "INSERT OR REPLACE INTO record VALUES (1, 0, zeroblob(?1))";
+        connection.execute(sql, [bytes]).expect("a commit");
+    }
+
+    fn look(connection: &Connection) -> Log {
+        checkpoint(connection, Mode::Look).expect("a look")
+    }
+
+    #[test]
+    fn a_long_log_is_copied_and_started_anew() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let (folder, writer) = long_log(&temporary);
+        let ours = connection::writable(&folder.database()).expect("a connection");
+        tidy(&ours, &Mutex::new(None)).expect("a pass");
+        write(&writer, 1);
+        let log = look(&writer);
+        assert!(log.pages < 100, "{log:?}");
+    }
+
+    /// Somebody reads an old snapshot while the log is tidied: nothing fails, and it is tidied once they are done.
+    #[test]
+    fn a_reader_only_puts_it_off() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let (folder, writer) = long_log(&temporary);
+        let ours = connection::writable(&folder.database()).expect("a connection");
+        ours.busy_timeout(std::time::Duration::ZERO).expect("a timeout");
+        let reader = connection::readable(&folder.database()).expect("a reader");
+        let mut statement = reader.prepare(schema::SELECT_PARTITIONS).expect("a statement");
+        let mut rows = statement.query(()).expect("a query");
+        assert!(rows.next().expect("a row").is_some());
+        write(&writer, 1);
+        tidy(&ours, &Mutex::new(None)).expect("a pass that is put off");
+        write(&writer, 1);
+        assert!(look(&writer).pages > RESTART_PAGES);
+        drop(rows);
+        tidy(&ours, &Mutex::new(None)).expect("a pass");
+        write(&writer, 1);
+        let log = look(&writer);
+        assert!(log.pages < 100, "{log:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! The look at a database before it is used, which changes nothing in the folder.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, io::ErrorKind};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
@@ -23,8 +23,11 @@ pub(super) fn inspect(folder: &Folder) -> Result<(), OpenError> {
     let had_log = folder.log().try_exists().map_err(|source| folder.unusable(source))?;
     let read = read(folder);
     // SQLite makes an empty log where there is none.
-    if !had_log && let Err(error) = fs::remove_file(folder.log()) {
-        tracing::debug!("an empty {} stays behind: {error}", folder.log().display());
+    if !had_log {
+        match fs::remove_file(folder.log()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(folder.unusable(error)),
+            _ => {}
+        }
     }
     let (meta, commit_number) = read.map_err(|source| folder.refused(source))?;
     check_meta(folder, &meta)?;

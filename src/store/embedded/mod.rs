@@ -103,8 +103,8 @@ impl Embedded {
         folder.sync()?;
 
         let writer = Arc::new(Mutex::new(Some(writer)));
-        let checkpointer = Checkpointer::start(folder, woken, writer.clone(), health.clone())?;
         let marker = Marker::start(mark, health.clone()).map_err(|source| folder.unusable(source))?;
+        let checkpointer = Checkpointer::start(folder, woken, writer.clone(), health.clone())?;
         let readers = Readers::new(folder.database(), config.readers_max);
         Ok(Parts { health, writer, readers, threads: Threads { checkpointer, marker } })
     }

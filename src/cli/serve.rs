@@ -37,9 +37,9 @@ pub async fn run(args: Args) -> Result<Exit, Error> {
 /// The configuration that the flags, the variables and the file give.
 pub fn configure(args: &Args) -> Result<Config, Error> {
     let path = args.config.as_deref();
-    let file = path.map(Settings::from_file).transpose().map_err(anyhow::Error::from)?;
+    let file = path.map(Settings::from_file).transpose()?;
     let settings = args.settings.clone().over(file.unwrap_or_default());
-    Ok(Config::from_settings(settings, path).map_err(anyhow::Error::from)?)
+    Ok(Config::from_settings(settings, path)?)
 }
 
 /// Serves until it is drained after a signal, or fails. `beside` runs with it from when

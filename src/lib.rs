@@ -1,6 +1,8 @@
 //! Soloist: singleton orchestrations over gRPC.
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]
@@ -12,3 +14,5 @@ pub mod server;
 pub mod store;
 #[cfg(feature = "cli")]
 pub mod telemetry;
+#[cfg(feature = "worker")]
+pub mod worker;

@@ -9,6 +9,7 @@ mod health;
 mod output;
 mod payload;
 mod raise;
+mod samples;
 mod serve;
 mod signals;
 mod start;

@@ -131,7 +131,7 @@ async fn wait_for_end(
     })
     .within(timeout);
     while is_live(last.runtime_status()) {
-        let Some(item) = follow.next(connection, output).await? else { break };
+        let Some(item) = follow.next(connection).await? else { break };
         let Some(status) = item.status else { continue };
         // Without a gap, another execution id is a function that continued as new; across a gap it may be anything.
         if item.resync && status.execution_id != last.execution_id {

@@ -14,6 +14,8 @@ mod serve;
 mod signals;
 mod start;
 mod status;
+#[cfg(test)]
+mod stories;
 mod terminate;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! `soloist dev`: the server with sample functions, to try things out.
 
 use std::{
-    env, future,
+    env,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
@@ -19,12 +19,11 @@ pub async fn run(args: serve::Args) -> Result<Exit, Error> {
     serve::until_stopped(config, serve_samples).await
 }
 
-async fn serve_samples(listening: SocketAddr) -> Result<(), Error> {
+async fn serve_samples(listening: SocketAddr, stop: serve::Stop) -> Result<(), Error> {
     let address = reachable(listening);
     output::notice(&invitation(&program(), address));
     let worker = samples::worker(format!("http://{address}")).context("the sample functions can't be served")?;
-    // They end with the server.
-    worker.run(future::pending()).await.context("the sample functions have ended")?;
+    worker.run(serve::stopped(stop)).await.context("the sample functions have ended")?;
     Ok(())
 }
 

@@ -18,6 +18,8 @@ const SLEEP_SECONDS_MAX: u64 = 24 * 3600;
 pub fn worker(address: String) -> Result<Worker, client::Error> {
     Worker::builder(address)
         .name(WORKER_NAME)
+        // Who ends the server does not want to wait for a sample.
+        .shutdown_grace(Duration::ZERO)
         .function("hello", |run| async move { hello(&run) })
         .function("sleep", |run| async move { sleep(&run).await })
         .function("counter", |run| async move { counter(&run).await })

@@ -7,6 +7,7 @@ use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
 use super::exit::Exit;
+use crate::config::ConfigError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,9 @@ pub enum Error {
     /// stdout or stderr is closed.
     #[error("the output can't be written: {0}")]
     Output(#[source] io::Error),
+    /// The server's settings are wrong. Nothing was started.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     #[error(transparent)]
     Other(#[from] anyhow::Error),
 }
@@ -75,7 +79,7 @@ impl Error {
 
     pub fn exit(&self) -> Exit {
         match self {
-            Error::Usage(_) => Exit::Usage,
+            Error::Usage(_) | Error::Config(_) => Exit::Usage,
             Error::Refused(status) if status.code() == Code::AlreadyExists => Exit::Taken,
             // Who reads no further does not want to hear of it: `soloist watch ID | head -1`.
             Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
@@ -110,7 +114,8 @@ impl Error {
             Error::Unreachable { .. } => Report::plain("UNREACHABLE", self),
             Error::TimedOut { .. } => Report::plain("TIMED_OUT", self),
             Error::Output(_) => Report::plain("OUTPUT", self),
-            Error::Other(error) => Report { message: format!("{error:#}"), ..Report::plain("FAILED", self) },
+            Error::Config(_) => Report::plain("CONFIGURATION", self),
+            Error::Other(error) => Report { message: with_causes(error), ..Report::plain("FAILED", self) },
         }
     }
 }
@@ -172,6 +177,15 @@ pub fn deepest(error: &(dyn StdError + 'static)) -> String {
         last = source;
     }
     last.to_string()
+}
+
+/// The error and its causes, each once: some say in their own text what caused them.
+fn with_causes(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") })
 }
 
 fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {

@@ -9,7 +9,7 @@ use tonic_types::StatusExt;
 use super::{
     connect::Connection,
     error::{self, Error},
-    output::Output,
+    output,
 };
 use crate::proto::v1::{WatchStatusRequest, WatchStatusResponse};
 
@@ -45,24 +45,16 @@ impl Follow {
     }
 
     /// The next item that is no heartbeat; none after the last one.
-    pub async fn next(
-        &mut self,
-        connection: &mut Connection,
-        output: &Output,
-    ) -> Result<Option<WatchStatusResponse>, Error> {
+    pub async fn next(&mut self, connection: &mut Connection) -> Result<Option<WatchStatusResponse>, Error> {
         match self.limit {
-            None => self.next_without_limit(connection, output).await,
-            Some(limit) => time::timeout_at(limit.until, self.next_without_limit(connection, output))
+            None => self.next_without_limit(connection).await,
+            Some(limit) => time::timeout_at(limit.until, self.next_without_limit(connection))
                 .await
                 .unwrap_or_else(|_| Err(connection.timed_out(limit.length))),
         }
     }
 
-    async fn next_without_limit(
-        &mut self,
-        connection: &mut Connection,
-        output: &Output,
-    ) -> Result<Option<WatchStatusResponse>, Error> {
+    async fn next_without_limit(&mut self, connection: &mut Connection) -> Result<Option<WatchStatusResponse>, Error> {
         loop {
             let lost = match self.read(connection).await {
                 Ok(Some(item)) if item.heartbeat => continue,
@@ -77,7 +69,7 @@ impl Follow {
             };
             self.stream = None;
             let wait = self.next_wait(&lost);
-            output.notice(&self.resumption(&lost, wait));
+            output::notice(&self.resumption(&lost, wait));
             time::sleep(wait).await;
         }
     }

@@ -9,10 +9,13 @@ mod health;
 mod output;
 mod payload;
 mod raise;
+mod samples;
 mod serve;
 mod signals;
 mod start;
 mod status;
+#[cfg(test)]
+mod stories;
 mod terminate;
 #[cfg(test)]
 mod tests;
@@ -29,7 +32,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   done; with start --wait: the execution completed
   1   error; with start --wait: the execution did not complete; with health: not serving
-  2   the command line is wrong
+  2   the command line or the server's configuration is wrong
   75  start only: the id is taken (ALREADY_EXISTS); try again later
 
 Data goes to stdout, everything for people to stderr. Colours only on a terminal, and never with NO_COLOR.";

@@ -1,9 +1,9 @@
 //! `soloist serve`: the server, until a signal ends it.
 
-use std::{future, net::SocketAddr, path::PathBuf, pin::pin};
+use std::{convert::Infallible, net::SocketAddr, path::PathBuf, pin::pin, time::Duration};
 
 use anyhow::Context;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time};
 use tracing::{info, warn};
 
 use super::{error::Error, exit::Exit, output, signals::Signals};
@@ -25,26 +25,36 @@ pub struct Args {
     pub print_config: bool,
 }
 
+/// How long what runs beside the server may take to stop.
+const BESIDE_GRACE: Duration = Duration::from_secs(5);
+
+/// Tells what runs beside the server to stop.
+pub type Stop = oneshot::Receiver<Infallible>;
+
 pub async fn run(args: Args) -> Result<Exit, Error> {
     let config = configure(&args)?;
     if args.print_config {
         output::write(&config.to_toml())?;
         return Ok(Exit::Done);
     }
-    until_stopped(config, |_| future::pending()).await
+    until_stopped(config, async |_, stop| {
+        stopped(stop).await;
+        Ok(())
+    })
+    .await
 }
 
 /// The configuration that the flags, the variables and the file give.
 pub fn configure(args: &Args) -> Result<Config, Error> {
     let path = args.config.as_deref();
-    let file = path.map(Settings::from_file).transpose().map_err(anyhow::Error::from)?;
+    let file = path.map(Settings::from_file).transpose()?;
     let settings = args.settings.clone().over(file.unwrap_or_default());
-    Ok(Config::from_settings(settings, path).map_err(anyhow::Error::from)?)
+    Ok(Config::from_settings(settings, path)?)
 }
 
-/// Serves until it is drained after a signal, or fails. `beside` runs with it from when
-/// the server is ready.
-pub async fn until_stopped<F>(config: Config, beside: impl FnOnce(SocketAddr) -> F) -> Result<Exit, Error>
+/// Serves until it is drained after a signal, or fails. `beside` runs with it from when the server is ready until it
+/// is told to stop, which comes before the drain, so that it can still say good-bye to the server.
+pub async fn until_stopped<F>(config: Config, beside: impl FnOnce(SocketAddr, Stop) -> F) -> Result<Exit, Error>
 where
     F: Future<Output = Result<(), Error>>,
 {
@@ -53,17 +63,22 @@ where
 
     let data_dir = config.data_dir.clone();
     let mut signals = Signals::listen().context("signals can't be received")?;
-    let (stop, stopped) = oneshot::channel::<()>();
+    let (drain, is_draining) = oneshot::channel::<()>();
     let (ready, is_ready) = oneshot::channel();
     let shutdown = async {
-        let _ = stopped.await;
+        let _ = is_draining.await;
     };
     let mut serving = pin!(server::run(config, shutdown, ready));
+
+    let (stop_beside, mut stop) = oneshot::channel();
     let mut beside = pin!(async {
-        // Without an answer the server has failed; it says so itself.
-        let Ok(address) = is_ready.await else { return future::pending().await };
+        let address = tokio::select! {
+            Ok(address) = is_ready => address,
+            // Without an address the server has failed, and says so itself.
+            _ = &mut stop => return Ok(()),
+        };
         info!(%address, data_dir = %data_dir.display(), "ready");
-        beside(address).await
+        beside(address, stop).await
     });
 
     let name = tokio::select! {
@@ -72,11 +87,18 @@ where
         name = signals.next() => name,
     };
     info!("{name}: draining; a second signal ends at once");
-    // The server is gone already if it can't be told.
-    let _ = stop.send(());
+    drop(stop_beside);
+    let drained = async {
+        tokio::select! {
+            served = &mut serving => return served,
+            _ = time::timeout(BESIDE_GRACE, beside) => {}
+        }
+        // The server is gone already if it can't be told.
+        let _ = drain.send(());
+        serving.await
+    };
     tokio::select! {
-        served = &mut serving => ended(served),
-        () = go_on(beside) => Ok(Exit::Done),
+        served = drained => ended(served),
         name = signals.next() => {
             warn!("{name}: ending at once");
             std::process::exit(Exit::Failed.code().into())
@@ -84,10 +106,9 @@ where
     }
 }
 
-/// Lets what ran beside the server run through the drain; whether it ends then does not matter.
-async fn go_on(beside: impl Future) {
-    beside.await;
-    future::pending().await
+/// Waits until it is told to stop: nothing is ever sent, the other end goes.
+pub async fn stopped(stop: Stop) {
+    let _ = stop.await;
 }
 
 fn ended(served: Result<(), server::ServeError>) -> Result<Exit, Error> {

@@ -13,8 +13,8 @@ use super::{
     payload::Payload,
 };
 use crate::proto::v1::{
-    ConflictPolicy, GetStatusRequest, InstanceStatus, ReplaceableStatuses, RetryPolicy, RuntimeStatus,
-    StartSingletonRequest, StartSingletonResponse, WatchStatusRequest, WorkerKind,
+    ConflictPolicy, GetStatusRequest, GetStatusResponse, InstanceStatus, ReplaceableStatuses, RetryPolicy,
+    RuntimeStatus, StartSingletonRequest, StartSingletonResponse, WatchStatusRequest, WorkerKind,
 };
 
 #[derive(Debug, clap::Args)]
@@ -113,7 +113,7 @@ pub async fn run(args: Args, client: &ClientArgs, output: &Output) -> Result<Exi
 
 /// Follows the execution of a start to its end, and answers its last status, with its payloads if they are still
 /// there.
-async fn wait_for_end(
+pub(super) async fn wait_for_end(
     connection: &mut Connection,
     answer: &StartSingletonResponse,
     timeout: Option<Duration>,
@@ -131,7 +131,7 @@ async fn wait_for_end(
     })
     .within(timeout);
     while is_live(last.runtime_status()) {
-        let Some(item) = follow.next(connection, output).await? else { break };
+        let Some(item) = follow.next(connection).await? else { break };
         let Some(status) = item.status else { continue };
         // Without a gap, another execution id is a function that continued as new; across a gap it may be anything.
         if item.resync && status.execution_id != last.execution_id {
@@ -141,8 +141,11 @@ async fn wait_for_end(
         last = status;
     }
     let request = GetStatusRequest { instance_id: last.instance_id.clone(), include_payloads: true };
-    let now = connection.status(request).await?.status.unwrap_or_default();
-    Ok(if now.execution_id == last.execution_id { now } else { last })
+    match connection.status(request).await {
+        Ok(GetStatusResponse { status: Some(now) }) if now.execution_id == last.execution_id => Ok(now),
+        // The end is known; only its payloads are out of reach.
+        Ok(_) | Err(_) => Ok(last),
+    }
 }
 
 fn missed(execution_id: &str, now: &InstanceStatus) -> Error {

@@ -31,7 +31,7 @@ pub async fn run(args: Args, client: &ClientArgs, output: &Output) -> Result<Exi
     let mut connection = Connection::open(client).await?;
     let mut follow = Follow::new(args.request()).within(client.timeout);
     output.watch_begins()?;
-    while let Some(item) = follow.next(&mut connection, output).await? {
+    while let Some(item) = follow.next(&mut connection).await? {
         output.watched(&item)?;
     }
     Ok(Exit::Done)

@@ -50,19 +50,14 @@ impl Output {
 
     pub fn watched(&self, item: &WatchStatusResponse) -> Result<(), Error> {
         if item.resync && !self.json {
-            self.notice("some transitions could not be delivered; this is the status now:");
+            notice("some transitions could not be delivered; this is the status now:");
         }
         self.print(|| json::Watched::of(item), || text::watched(item, self.paint))
     }
 
     /// A transition, for people who wait.
     pub fn progress(&self, status: &InstanceStatus) {
-        self.notice(&text::progress(status));
-    }
-
-    /// Something that people may want to know.
-    pub fn notice(&self, text: &str) {
-        eprint_line(text);
+        notice(&text::progress(status));
     }
 
     /// Tells an error and answers how the program ends.
@@ -70,9 +65,9 @@ impl Output {
         let exit = error.exit();
         if exit != Exit::Done {
             if self.json {
-                eprint_line(&json::object(&json::Failed { error: error.report() }));
+                notice(&json::object(&json::Failed { error: error.report() }));
             } else {
-                eprint_line(&error.block());
+                notice(&error.block());
             }
         }
         exit
@@ -89,7 +84,7 @@ pub fn write(text: &str) -> Result<(), Error> {
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Output)
 }
 
-/// A closed stderr is no reason to stop.
-fn eprint_line(text: &str) {
+/// Something that people may want to know. A closed stderr is no reason to stop.
+pub fn notice(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -5,6 +5,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::*;
+use crate::config::ConfigError;
 use crate::proto::v1::{Failure, RuntimeStatus, StartOutcome};
 
 const EXECUTION: &str = "0123456789abcdef0123456789abcdef";
@@ -221,6 +222,16 @@ fn errors_as_json() {
 }
 
 #[test]
+fn causes_are_told_once() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the store can't be opened: {0}")]
+    struct Closed(#[source] io::Error);
+
+    let error = anyhow::Error::new(Closed(io::Error::other("locked"))).context("the server ended");
+    assert_eq!(Error::Other(error).block(), "error: the server ended: the store can't be opened: locked");
+}
+
+#[test]
 fn exit_codes() {
     let broken_pipe = Error::Output(io::ErrorKind::BrokenPipe.into());
     let cases = [
@@ -228,6 +239,7 @@ fn exit_codes() {
         (invalid(), 1),
         (Error::Usage("no".into()), 2),
         (Error::Unreachable { address: String::new(), why: String::new() }, 1),
+        (Error::Config(ConfigError::Wrong(Vec::new())), 2),
         (broken_pipe, 0),
         (Error::Output(io::ErrorKind::StorageFull.into()), 1),
     ];

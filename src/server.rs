@@ -2,7 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::Router;
@@ -93,7 +93,8 @@ pub async fn run(
         }
     });
     let stopped = door.drain.clone();
-    let serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped.cancelled_owned()));
+    let mut serving = JoinSet::new();
+    serving.spawn(router.serve_with_incoming_shutdown(incoming, stopped.cancelled_owned()));
     // Nobody may be waiting to hear it.
     let _ = ready.send(address);
 
@@ -164,7 +165,7 @@ async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Route
 async fn drain(
     reporter: &HealthReporter,
     door: &Door,
-    serving: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+    mut serving: JoinSet<Result<(), tonic::transport::Error>>,
     within: Duration,
 ) {
     reporter.set_not_serving::<Orchestrations>().await;
@@ -174,12 +175,12 @@ async fn drain(
     door.tasks.close();
     let drained = async {
         door.tasks.wait().await;
-        serving.await
+        serving.join_next().await
     };
     match tokio::time::timeout(within, drained).await {
-        Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) => tracing::warn!(%error, "the transport ended badly"),
-        Ok(Err(error)) => tracing::error!(%error, "the transport's task has panicked"),
+        Ok(None | Some(Ok(Ok(())))) => {}
+        Ok(Some(Ok(Err(error)))) => tracing::warn!(%error, "the transport ended badly"),
+        Ok(Some(Err(error))) => tracing::error!(%error, "the transport's task has panicked"),
         Err(_) => tracing::warn!(?within, "not everybody had left when the drain was over"),
     }
 }

@@ -1,6 +1,7 @@
 //! The worker against a server that plays a script: real sockets, and leases of the length that the story needs.
 
 #![cfg(all(feature = "server", feature = "worker"))]
+#![expect(clippy::disallowed_methods, reason = "a test starts tasks, threads and clocks of its own")]
 
 use std::{
     net::SocketAddr,

@@ -1,4 +1,5 @@
 //! Stories about the real server: the program itself, real sockets, real clients.
+#![expect(clippy::disallowed_methods, reason = "a test starts tasks, threads and clocks of its own")]
 
 mod support;
 

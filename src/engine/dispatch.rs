@@ -129,12 +129,14 @@ impl Dispatch {
         self.board.lock().routes.insert(claim, session);
     }
 
-    /// The claim moves to this stream, which has a place taken for it. Answers the stream that had it.
+    /// The claim moves to this stream, which has a place taken for it. Answers the stream that had it: its worker has
+    /// left it, so it gets nothing more unless it is heard of.
     pub fn reroute(&self, claim: ClaimId, session: SessionId) -> Option<Arc<Session>> {
         let mut board = self.board.lock();
         let before = board.routes.insert(claim, session);
         let seat = board.sessions.get_mut(&before?)?;
         seat.give_back();
+        seat.silent = true;
         Some(seat.session.clone())
     }
 

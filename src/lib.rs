@@ -4,6 +4,8 @@
 //! time. The server is the program `soloist`; callers in Rust use [`client`] and [`worker`], callers in other languages
 //! the protocol `soloist.v1`.
 
+#[cfg(feature = "checker")]
+pub mod checker;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod proto;

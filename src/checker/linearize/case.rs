@@ -1,0 +1,227 @@
+//! The calls of one instance id as the search takes them: names are numbers, and what no model could be asked is left
+//! out.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::checker::{
+    Rules,
+    history::{Answer, Call, ItemKind, Operation, Record, Report, Sighting, Status, Tick},
+    model::{Ask, Body, Model, Name, Op, Seen, Start, Told, Visit},
+};
+
+/// What is to be put in order.
+#[derive(Clone, Debug, Default)]
+pub struct Case {
+    pub ops: Vec<Op>,
+    /// Where each of them is in the record.
+    pub sources: Vec<Source>,
+    /// The transitions that somebody saw, by revision.
+    pub visits: Vec<Visit>,
+    pub visit_sources: Vec<Source>,
+    /// Whether it is a piece from the middle.
+    pub is_piece: bool,
+}
+
+/// A place in a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    Operation(usize),
+    Item { watch: usize, item: usize },
+    Granted(usize),
+    Received(usize),
+}
+
+#[derive(Default)]
+struct Names<'a>(HashMap<&'a str, Name>);
+
+impl Case {
+    pub fn of(record: &Record) -> Case {
+        let mut names = Names::default();
+        let mut case = Case::default();
+        for (index, operation) in record.operations.iter().enumerate() {
+            if let Some(op) = names.op(operation) {
+                case.push(op, Source::Operation(index));
+            }
+        }
+        let mut visits: BTreeMap<u64, (Visit, Source)> = BTreeMap::new();
+        let mut visit = |visit: Visit, source| {
+            let known = visits.entry(visit.seen.revision).or_insert((visit, source));
+            known.0.is_grant |= visit.is_grant;
+            if visit.by < known.0.by {
+                (known.0.by, known.1) = (visit.by, source);
+            }
+        };
+        for (watch_index, watch) in record.watches.iter().enumerate() {
+            for (index, item) in watch.items.iter().enumerate() {
+                let source = Source::Item { watch: watch_index, item: index };
+                let seen = names.seen(&item.seen);
+                match item.kind {
+                    ItemKind::Current | ItemKind::Resync => {
+                        let (called, returned) = (watch.opened, item.at);
+                        let told = Some(Told::Status);
+                        case.push(Op { called, returned, ask: Ask::Read, told, seen: Some(seen) }, source);
+                    }
+                    ItemKind::Transition => {
+                        let is_grant = seen.token == Some(seen.revision);
+                        visit(Visit { seen, by: item.at, is_grant }, source);
+                    }
+                }
+            }
+        }
+        let granted = record.granted.iter().enumerate().map(|(index, grant)| (grant, Source::Granted(index)));
+        let received = record.received.iter().enumerate().map(|(index, grant)| (grant, Source::Received(index)));
+        for (grant, source) in granted.chain(received) {
+            let execution = names.name(&grant.execution);
+            let (revision, token) = (grant.token, Some(grant.token));
+            let seen = Seen { execution, status: Status::Running, revision, token };
+            visit(Visit { seen, by: grant.at, is_grant: true }, source);
+        }
+        (case.visits, case.visit_sources) = visits.into_values().unzip();
+        case
+    }
+
+    pub fn push(&mut self, op: Op, source: Source) {
+        self.ops.push(op);
+        self.sources.push(source);
+    }
+
+    /// The model that these calls are held against.
+    pub fn model<'a>(&self, rules: &'a Rules) -> Model<'a> {
+        let claims = |op: &Op| match op.told {
+            Some(Told::Started(execution) | Told::Replaced(execution)) => Some(execution),
+            _ => None,
+        };
+        let with_request = |op: &&Op| matches!(&op.ask, Ask::Start(Start { request: Some(_), .. }));
+        let in_order = |mut times: Vec<Tick>| {
+            times.sort_unstable();
+            times
+        };
+        let grants = self.visits.iter().filter(|visit| visit.is_grant);
+        Model {
+            rules,
+            is_piece: self.is_piece,
+            claimed: self.ops.iter().filter_map(claims).collect::<HashSet<Name>>(),
+            granted: grants.map(|visit| (visit.seen.revision, visit.seen.execution)).collect(),
+            requests_called: in_order(self.ops.iter().filter(with_request).map(|op| op.called).collect()),
+            requests_returned: in_order(self.ops.iter().filter(with_request).map(|op| op.returned).collect()),
+        }
+    }
+}
+
+impl<'a> Names<'a> {
+    fn name(&mut self, name: &'a str) -> Name {
+        let next = Name::try_from(self.0.len()).expect("a record has fewer than four billion names");
+        *self.0.entry(name).or_insert(next)
+    }
+
+    /// The call, unless it says nothing of the instance.
+    fn op(&mut self, operation: &'a Operation) -> Option<Op> {
+        let answer = operation.answer();
+        let told = match answer {
+            Some(answer) => Some(self.told(answer)?),
+            None => None,
+        };
+        let expected = |names: &mut Names<'a>, id: &'a Option<String>| id.as_ref().map(|id| names.name(id));
+        let ask = match &operation.call {
+            Call::Start(start) => Ask::Start(Start {
+                policy: start.policy,
+                function: self.name(&start.function),
+                replaceable: start.replaceable.clone(),
+                request: start.request.as_ref().map(|request| (self.name(&request.id), request.digest)),
+            }),
+            Call::Terminate { expected: id } => Ask::Terminate { expected: expected(self, id) },
+            // Without an answer these two tell nothing.
+            Call::GetStatus => told.map(|_| Ask::Read)?,
+            Call::RaiseEvent { expected: id } => told.map(|_| Ask::RaiseEvent { expected: expected(self, id) })?,
+            Call::Report { token, report } => {
+                let body = body(*report)?;
+                if body == Body::Goes && told.is_none() {
+                    return None;
+                }
+                Ask::Report { token: *token, body }
+            }
+        };
+        let seen = answer.and_then(Answer::seen).map(|seen| self.seen(seen));
+        Some(Op { called: operation.called, returned: operation.returned_at(), ask, told, seen })
+    }
+
+    fn told(&mut self, answer: &'a Answer) -> Option<Told> {
+        Some(match answer {
+            Answer::Started { execution, .. } => Told::Started(self.name(execution)),
+            Answer::Joined { execution, .. } => Told::Joined(self.name(execution)),
+            Answer::Replaced { execution, .. } => Told::Replaced(self.name(execution)),
+            Answer::Deduplicated { first, execution, .. } => Told::Deduplicated(*first, self.name(execution)),
+            Answer::AlreadyExists { .. } => Told::AlreadyExists,
+            Answer::NotReplaceable { .. } => Told::NotReplaceable,
+            Answer::FunctionMismatch { .. } => Told::FunctionMismatch,
+            Answer::RequestIdReused => Told::RequestIdReused,
+            Answer::Status(_) => Told::Status,
+            Answer::Ended { .. } => Told::Ended,
+            Answer::EventRaised { execution, sequence } => Told::EventRaised(self.name(execution), *sequence),
+            Answer::NotFound => Told::NotFound,
+            Answer::NotLive { .. } => Told::NotLive,
+            Answer::ExecutionMismatch { .. } => Told::ExecutionMismatch,
+            Answer::Accepted => Told::Accepted,
+            // Nothing was done, and nothing is said.
+            Answer::Cancelled | Answer::Refused => return None,
+        })
+    }
+
+    fn seen(&mut self, seen: &'a Sighting) -> Seen {
+        let Sighting { execution, status, revision, token, attempt: _ } = seen;
+        Seen { execution: self.name(execution), status: *status, revision: *revision, token: *token }
+    }
+}
+
+/// Renewals are soft state: no order of them can be told from another.
+fn body(report: Report) -> Option<Body> {
+    match report {
+        Report::Heartbeat { .. } | Report::Return { .. } => None,
+        Report::Accept { .. } | Report::Progress | Report::EventsAcked => Some(Body::Goes),
+        Report::Completed { content } => Some(Body::Completed(content)),
+        Report::Failed { content } => Some(Body::Failed(content)),
+        Report::ContinueAsNew { content } => Some(Body::Continued(content)),
+        Report::Stopped => Some(Body::Stopped),
+    }
+}
+
+/// Whether this call can have this answer at all.
+pub fn can_answer(call: &Call, answer: &Answer) -> bool {
+    match (call, answer) {
+        (_, Answer::Refused) => true,
+        (
+            Call::Start(_),
+            Answer::Started { .. }
+            | Answer::Joined { .. }
+            | Answer::Replaced { .. }
+            | Answer::AlreadyExists { .. }
+            | Answer::NotReplaceable { .. }
+            | Answer::FunctionMismatch { .. },
+        ) => true,
+        (Call::Start(start), Answer::Deduplicated { .. } | Answer::RequestIdReused) => start.request.is_some(),
+        (Call::GetStatus, Answer::Status(_) | Answer::NotFound) => true,
+        (Call::Terminate { .. }, Answer::Ended { .. })
+        | (Call::RaiseEvent { .. }, Answer::EventRaised { .. })
+        | (Call::Terminate { .. } | Call::RaiseEvent { .. }, Answer::NotFound | Answer::NotLive { .. }) => true,
+        (Call::Terminate { expected } | Call::RaiseEvent { expected }, Answer::ExecutionMismatch { .. }) => {
+            expected.is_some()
+        }
+        (Call::Report { .. }, Answer::Accepted | Answer::Cancelled) => true,
+        (_, _) => false,
+    }
+}
+
+impl Op {
+    /// Whether the instance is the same after it, as far as anybody can see.
+    pub fn only_looks(&self) -> bool {
+        match (&self.ask, self.told) {
+            (_, None) => false,
+            (Ask::Start(start), Some(Told::Joined(_))) => start.request.is_none(),
+            (Ask::Start(_), Some(told)) => !matches!(told, Told::Started(_) | Told::Replaced(_)),
+            (Ask::Read, Some(_)) => true,
+            (Ask::Terminate { .. }, Some(told)) => told != Told::Ended,
+            (Ask::RaiseEvent { .. }, Some(_)) => true,
+            (Ask::Report { body, .. }, Some(_)) => *body == Body::Goes,
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::case::Case;
 use crate::checker::{
     history::Tick,
-    model::{Model, State, Told, digest},
+    model::{Facts, Model, Phase, State, Told, digest},
 };
 
 /// How a search ended.
@@ -29,13 +29,13 @@ pub struct Stuck {
 }
 
 /// Looks for an order of the calls that the model allows. Gives up after so many points.
-pub fn search(case: &Case, model: &Model<'_>, points_max: usize) -> Verdict {
-    Search::new(case, model).run(points_max)
+pub fn search(case: &Case, facts: &Facts<'_>, points_max: usize) -> Verdict {
+    Search::new(case, facts).run(points_max)
 }
 
 struct Search<'a> {
     case: &'a Case,
-    model: &'a Model<'a>,
+    facts: &'a Facts<'a>,
     ends: Ends,
     taken: Vec<bool>,
     /// Calls that saw a revision, by it; those before `low_revision` are taken.
@@ -81,7 +81,7 @@ struct Ends {
 }
 
 impl<'a> Search<'a> {
-    fn new(case: &'a Case, model: &'a Model<'a>) -> Search<'a> {
+    fn new(case: &'a Case, facts: &'a Facts<'a>) -> Search<'a> {
         let mut visits_by: Vec<Tick> = case.visits.iter().map(|visit| visit.by).chain([Tick::MAX]).collect();
         for index in (0..case.visits.len()).rev() {
             visits_by[index] = visits_by[index].min(visits_by[index + 1]);
@@ -92,7 +92,7 @@ impl<'a> Search<'a> {
         };
         Search {
             case,
-            model,
+            facts,
             ends: Ends::new(case),
             taken: vec![false; case.ops.len()],
             by_revision: Ladder::new(case.ops.iter().map(|op| op.seen.map(|seen| seen.revision))),
@@ -107,7 +107,7 @@ impl<'a> Search<'a> {
 
     fn run(mut self, points_max: usize) -> Verdict {
         let all = self.to_explain;
-        let state = self.model.initial();
+        let state = self.model().initial();
         let mut stuck = Stuck { state: state.clone(), explained: 0 };
         let mut known: HashSet<u128> = HashSet::new();
         let mut points = vec![Point { step: None, choices: self.choices(&state) }];
@@ -143,18 +143,25 @@ impl<'a> Search<'a> {
         Verdict::NoOrder(stuck)
     }
 
+    /// Where the next transition is known, the instance does not change by itself without it.
+    fn model(&self) -> Model<'a> {
+        let next = self.case.visits.get(self.visits_taken);
+        Model { facts: self.facts, by_itself: next.is_none_or(|visit| !visit.is_next) }
+    }
+
     /// What may come next, the most promising last.
     fn choices(&self, state: &State) -> Vec<(Step, State)> {
         let visit = self.case.visits.get(self.visits_taken);
-        if visit.is_some_and(|visit| self.model.has_passed(state, visit)) {
+        let model = self.model();
+        if visit.is_some_and(|visit| model.has_passed(state, visit)) {
             return Vec::new();
         }
         let low_revision = self.by_revision.lowest(&self.taken);
         let low_event = self.by_event.lowest(&self.taken);
         let visited = visit
             .filter(|visit| low_revision.is_none_or(|low| visit.seen.revision <= low))
-            .and_then(|visit| self.model.visit(state, visit));
-        if visited.as_ref() == Some(state) {
+            .and_then(|visit| model.visit(state, visit));
+        if visited.as_ref() == Some(state) && state.phase != Phase::Anything {
             return vec![(Step::Visit, state.clone())];
         }
         let (mut answered, mut open) = (Vec::new(), Vec::new());
@@ -174,7 +181,7 @@ impl<'a> Search<'a> {
                 open.push(number);
                 continue;
             }
-            let mut next = self.model.step(state, op, signed(number));
+            let mut next = model.step(state, op, signed(number));
             if next.as_slice() == std::slice::from_ref(state) {
                 // What changes nothing can come now as well as later.
                 return vec![(Step::Call(number), state.clone())];
@@ -197,7 +204,7 @@ impl<'a> Search<'a> {
     fn open_choices(&self, state: &State, open: &[usize]) -> Vec<(Step, State)> {
         let mut choices = Vec::new();
         for number in open {
-            let next = self.model.step(state, &self.case.ops[*number], signed(*number));
+            let next = self.model().step(state, &self.case.ops[*number], signed(*number));
             choices.extend(next.into_iter().filter(|next| next != state).map(|next| (Step::Call(*number), next)));
         }
         choices

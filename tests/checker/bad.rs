@@ -167,7 +167,7 @@ fn an_event_with_a_number_that_was_taken() {
         .call("a", 3..4, raise(), raised())
         .crash(5)
         .call("a", 7..8, raise(), raised())
-        .breaks(Kind::NoOrder, 4);
+        .breaks(Kind::Missing, 4);
 }
 
 #[test]

@@ -47,6 +47,7 @@ impl Case {
                 case.push(op, Source::Operation(index));
             }
         }
+        case.forget_lone_requests();
         let mut passage = Passage::default();
         for (watch_index, watch) in record.watches.iter().enumerate() {
             for (index, item) in watch.items.iter().enumerate() {
@@ -76,6 +77,24 @@ impl Case {
     pub fn push(&mut self, op: Op, source: Source) {
         self.ops.push(op);
         self.sources.push(source);
+    }
+
+    /// A request id that is never used again makes no difference.
+    fn forget_lone_requests(&mut self) {
+        let mut uses: HashMap<Name, usize> = HashMap::new();
+        for op in &self.ops {
+            if let Ask::Start(Start { request: Some((request, _)), .. }) = op.ask {
+                *uses.entry(request).or_default() += 1;
+            }
+        }
+        for op in &mut self.ops {
+            if let Ask::Start(start) = &mut op.ask
+                && start.request.is_some_and(|(request, _)| uses[&request] == 1)
+                && !matches!(op.told, Some(Told::Deduplicated(..) | Told::RequestIdReused))
+            {
+                start.request = None;
+            }
+        }
     }
 
     /// What the model knows of these calls from outside.
@@ -229,6 +248,15 @@ pub fn can_answer(call: &Call, answer: &Answer) -> bool {
 }
 
 impl Op {
+    /// The execution that must be live for this to come.
+    pub fn needs_live(&self) -> Option<Name> {
+        match self.told? {
+            Told::Joined(execution) | Told::EventRaised(execution, _) => Some(execution),
+            Told::Ended => self.seen.map(|seen| seen.execution),
+            _ => None,
+        }
+    }
+
     /// Whether the instance is the same after it, as far as anybody can see.
     pub fn only_looks(&self) -> bool {
         match (&self.ask, self.told) {

@@ -45,19 +45,17 @@ impl Model<'_> {
         told: Told,
         number: u32,
     ) -> Vec<State> {
-        let Told::EventRaised(execution, sequence) = told else {
+        let Told::EventRaised(execution, _) = told else {
             return self.not_carried_out(state, op, expected, told, number);
         };
         let Some(mut next) = self.live(state, number) else { return Vec::new() };
-        if sequence <= next.events || expected.is_some_and(|expected| expected != execution) {
+        if expected.is_some_and(|expected| expected != execution) {
             return Vec::new();
         }
         let Some(who) = next.execution() else { return Vec::new() };
         if !self.bind(&mut next, who, execution) {
             return Vec::new();
         }
-        next.events = sequence;
-        next.floor += 1;
         vec![next]
     }
 

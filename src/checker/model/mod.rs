@@ -59,7 +59,6 @@ impl Model<'_> {
             token: 0,
             lease: Lease::None,
             last_report: if unknown { LastReport::Unknown } else { LastReport::None },
-            events: 0,
             memory: Rc::default(),
         }
     }

@@ -17,7 +17,7 @@ pub struct Op {
     pub seen: Option<Seen>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
     Start(Start),
     Read,
@@ -26,7 +26,7 @@ pub enum Ask {
     Report { token: u64, body: Body },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Start {
     pub policy: Policy,
     pub function: Name,

@@ -44,6 +44,19 @@ impl Model<'_> {
         next
     }
 
+    /// Whether an accepted report can't come any more: its lease is over, and it is not the one that is repeated.
+    pub fn is_overtaken(&self, state: &State, token: u64, body: Body) -> bool {
+        if state.phase == Phase::Anything || self.facts.is_piece || state.last_report == LastReport::Of(token, body) {
+            return false;
+        }
+        let is_over = match state.lease {
+            Lease::None => true,
+            Lease::Held => false,
+            Lease::Cancelled => body != Body::Stopped,
+        };
+        state.last_report != LastReport::Unknown && (token < state.token || token == state.token && is_over)
+    }
+
     /// The state in which this token's worker holds the live execution.
     fn holding(&self, state: &State, token: u64, number: u32) -> Option<State> {
         let granted = self.facts.granted.get(&token).copied();

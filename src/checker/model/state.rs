@@ -23,8 +23,6 @@ pub struct State {
     pub(super) token: u64,
     pub(super) lease: Lease,
     pub(super) last_report: LastReport,
-    /// The number of the newest event is this or higher.
-    pub(super) events: u64,
     pub(super) memory: Rc<Memory>,
 }
 
@@ -83,8 +81,8 @@ pub(super) struct Remembered {
 impl State {
     /// A number that stands for the state.
     pub fn fingerprint(&self) -> u128 {
-        let State { phase, floor, settled, replaced, token, lease, last_report, events, memory } = self;
-        digest(&(phase, floor, settled, replaced, token, lease, last_report, events)) ^ memory.fingerprint
+        let State { phase, floor, settled, replaced, token, lease, last_report, memory } = self;
+        digest(&(phase, floor, settled, replaced, token, lease, last_report)) ^ memory.fingerprint
     }
 
     pub fn execution(&self) -> Option<Who> {

@@ -53,7 +53,7 @@ fn an_unanswered_start_that_fails_on_conflict_replaces_nothing() {
         .open("b", 3, fail())
         .status("c", 5..6, seen("e2", Pending, 3).with_token(0))
         .call("c", 7..8, terminate(), Answer::Ended { seen: Some(seen("e1", Terminated, 9)) })
-        .breaks(Kind::NoOrder, 3);
+        .breaks(Kind::NoOrder, 2);
 }
 
 #[test]

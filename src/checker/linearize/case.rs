@@ -1,7 +1,10 @@
 //! The calls of one instance id as the search takes them: names are numbers, and what no model could be asked is left
 //! out.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    rc::Rc,
+};
 
 use crate::checker::{
     Rules,
@@ -20,6 +23,10 @@ pub struct Case {
     pub visit_sources: Vec<Source>,
     /// Whether it is a piece from the middle.
     pub is_piece: bool,
+    /// The executions that some call was told that it began.
+    pub claimed: Rc<HashSet<Name>>,
+    /// All names are lower than this.
+    pub names: usize,
 }
 
 /// A place in a record.
@@ -57,7 +64,10 @@ impl Case {
                     ItemKind::Current | ItemKind::Resync => {
                         let (called, returned) = (watch.opened, item.at);
                         let told = Some(Told::Status);
-                        case.push(Op { called, returned, ask: Ask::Read, told, seen: Some(seen) }, source);
+                        case.push(
+                            Op { called, returned, ask: Ask::Read, told, begins: None, seen: Some(seen) },
+                            source,
+                        );
                     }
                     ItemKind::Transition => passage.add(seen, item.at, Some(item.sequence), source),
                 }
@@ -70,6 +80,8 @@ impl Case {
             let (revision, token) = (grant.token, Some(grant.token));
             passage.add(Seen { execution, status: Status::Running, revision, token }, grant.at, None, source);
         }
+        case.claimed = Rc::new(case.ops.iter().filter_map(Op::claims).collect());
+        case.names = names.0.len();
         (case.visits, case.visit_sources) = passage.visits(rules.begins_empty);
         case
     }
@@ -98,11 +110,7 @@ impl Case {
     }
 
     /// What the model knows of these calls from outside.
-    pub fn facts<'a>(&self, rules: &'a Rules) -> Facts<'a> {
-        let claims = |op: &Op| match op.told {
-            Some(Told::Started(execution) | Told::Replaced(execution)) => Some(execution),
-            _ => None,
-        };
+    pub fn facts<'a>(&'a self, rules: &'a Rules) -> Facts<'a> {
         let with_request = |op: &&Op| matches!(&op.ask, Ask::Start(Start { request: Some(_), .. }));
         let in_order = |mut times: Vec<Tick>| {
             times.sort_unstable();
@@ -112,7 +120,7 @@ impl Case {
         Facts {
             rules,
             is_piece: self.is_piece,
-            claimed: self.ops.iter().filter_map(claims).collect::<HashSet<Name>>(),
+            claimed: &self.claimed,
             granted: grants.map(|visit| (visit.seen.revision, visit.seen.execution)).collect(),
             requests_called: in_order(self.ops.iter().filter(with_request).map(|op| op.called).collect()),
             requests_returned: in_order(self.ops.iter().filter(with_request).map(|op| op.returned).collect()),
@@ -178,7 +186,7 @@ impl<'a> Names<'a> {
             }
         };
         let seen = answer.and_then(Answer::seen).map(|seen| self.seen(seen));
-        Some(Op { called: operation.called, returned: operation.returned_at(), ask, told, seen })
+        Some(Op { called: operation.called, returned: operation.returned_at(), ask, told, begins: None, seen })
     }
 
     fn told(&mut self, answer: &'a Answer) -> Option<Told> {
@@ -248,6 +256,29 @@ pub fn can_answer(call: &Call, answer: &Answer) -> bool {
 }
 
 impl Op {
+    /// The execution that the caller was told that it began.
+    pub fn claims(&self) -> Option<Name> {
+        match self.told {
+            Some(Told::Started(execution) | Told::Replaced(execution)) => Some(execution),
+            _ => None,
+        }
+    }
+
+    /// The executions of which the call speaks: once it has come, they have begun.
+    pub fn meets(&self) -> impl Iterator<Item = Name> {
+        let told = match self.told {
+            Some(
+                Told::Started(execution)
+                | Told::Joined(execution)
+                | Told::Replaced(execution)
+                | Told::Deduplicated(_, execution)
+                | Told::EventRaised(execution, _),
+            ) => Some(execution),
+            _ => self.begins,
+        };
+        told.into_iter().chain(self.seen.map(|seen| seen.execution))
+    }
+
     /// The execution that must be live for this to come.
     pub fn needs_live(&self) -> Option<Name> {
         match self.told? {

@@ -24,17 +24,32 @@ pub enum Order {
     Undecided,
 }
 
+/// Points of the search that are spent before the place where it is stuck is looked at on its own.
+const POINTS_AT_FIRST: usize = 50_000;
+
 /// Looks for an order of the calls; if there is none, for the shortest piece that has none.
+///
+/// Many calls without an answer can be put together in so many ways that to try them all over a long history takes for
+/// ever. But what is wrong is mostly wrong within a few calls: there all ways can be tried.
 pub fn order(record: &Record, rules: &Rules) -> Order {
     let whole = Case::of(record, rules);
-    match search(&whole, &whole.facts(rules), rules.points_max) {
-        Verdict::Fits => Order::Found,
-        Verdict::Undecided => Order::Undecided,
-        Verdict::NoOrder(_) => {
-            let piece = shrink::shrink(&whole, rules);
-            Order::Violated(violation(record, rules, &whole, &piece))
-        }
-    }
+    let (mut first, mut rest) = (POINTS_AT_FIRST.min(rules.points_max), rules.points_max);
+    let (stuck, is_wrong) = match search(&whole, rules, &mut first) {
+        Verdict::Fits => return Order::Found,
+        Verdict::NoOrder(stuck) => (stuck, true),
+        Verdict::Undecided(stuck) => (stuck, false),
+    };
+    let wrong = match shrink::around(&whole, stuck.at, rules) {
+        Some(piece) => piece,
+        None if is_wrong => whole.clone(),
+        None => match search(&whole, rules, &mut rest) {
+            Verdict::Fits => return Order::Found,
+            Verdict::NoOrder(_) => whole.clone(),
+            Verdict::Undecided(_) => return Order::Undecided,
+        },
+    };
+    let piece = shrink::shrink(wrong, rules);
+    Order::Violated(violation(record, rules, &whole, &piece))
 }
 
 fn violation(record: &Record, rules: &Rules, whole: &Case, piece: &Case) -> Violation {
@@ -46,7 +61,7 @@ fn violation(record: &Record, rules: &Rules, whole: &Case, piece: &Case) -> Viol
     if left_out > 0 {
         what += &format!("; none of the {left_out} other calls and transitions of this id helps");
     }
-    if let Verdict::NoOrder(stuck) = search(piece, &piece.facts(rules), rules.points_max) {
+    if let Verdict::NoOrder(stuck) = search(piece, rules, &mut rules.points_max.clone()) {
         what += &format!("; the longest order that fits leaves the instance {}", outcome(&stuck));
     }
     Violation { instance: record.instance.clone(), kind: Kind::NoOrder, what, piece: lines }
@@ -59,12 +74,12 @@ fn essence(piece: &Case) -> Vec<Source> {
 }
 
 fn outcome(stuck: &Stuck) -> String {
-    let Stuck { state, explained } = stuck;
+    let Stuck { state, explained, at: _ } = stuck;
     let stands = match state.phase {
         Phase::Anything => "as it was before".into(),
         Phase::Absent => "absent".into(),
         Phase::Present { execution: Who::Named(_), status, .. } => format!("{status:?}"),
-        Phase::Present { execution: Who::Unnamed(_), status, .. } => {
+        Phase::Present { execution: Who::Unnamed(_) | Who::Former(_), status, .. } => {
             format!("{status:?}, in an execution that nobody has seen")
         }
     };

@@ -1,15 +1,13 @@
 //! The search for an order (Wing and Gong's, with the memory of Lowe's): at each point one of the calls that may come
 //! next does, until all have come or none can; a point that was reached before by another way is not tried again.
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, HashSet},
-};
+use std::{cmp::Reverse, collections::HashMap};
 
 use super::case::Case;
 use crate::checker::{
+    Rules,
     history::Tick,
-    model::{Ask, Facts, Model, Name, Op, Phase, State, Told, Who, digest},
+    model::{Ask, Facts, Model, Name, Op, Phase, Seen, State, Told, Who, digest},
 };
 
 /// How a search ended.
@@ -20,7 +18,7 @@ pub enum Verdict {
     /// There is none.
     NoOrder(Stuck),
     /// The search was given up.
-    Undecided,
+    Undecided(Stuck),
 }
 
 /// The longest order that fits.
@@ -29,11 +27,13 @@ pub struct Stuck {
     pub state: State,
     /// How many calls and transitions it explains.
     pub explained: usize,
+    /// When the first of the others was over.
+    pub at: Tick,
 }
 
-/// Looks for an order of the calls that the model allows. Gives up after so many points.
-pub fn search(case: &Case, facts: &Facts<'_>, points_max: usize) -> Verdict {
-    Search::new(case, facts).run(points_max)
+/// Looks for an order of the calls that the model allows. Gives up when there are no points left.
+pub fn search(case: &Case, rules: &Rules, points_left: &mut usize) -> Verdict {
+    Search::new(case, &case.facts(rules)).run(points_left)
 }
 
 struct Search<'a> {
@@ -50,13 +50,20 @@ struct Search<'a> {
     visits_by: Vec<Tick>,
     /// For each open call the one before it that would do just the same: it goes first.
     twins: Vec<Option<usize>>,
-    /// The answered call that began each execution, and the first transition of it that was seen.
-    begun_by: HashMap<Name, usize>,
-    visited_at: HashMap<Name, usize>,
+    /// How many of those that are taken speak of each execution.
+    met: Vec<u32>,
     to_explain: usize,
-    signs: Signs,
+    /// A number for each answered call, and what they come to for those that are taken.
+    signs: Vec<u128>,
     sign: u128,
+    /// The open calls that are taken: one bit each.
+    opened: Vec<u64>,
+    bits: Vec<usize>,
 }
+
+/// The points that were reached: where they are, and the open calls that it took to come there, in the fewest ways.
+#[derive(Default)]
+struct Known(HashMap<u128, Vec<Box<[u64]>>>);
 
 /// One point of the search, and what may come next.
 struct Point {
@@ -78,9 +85,6 @@ struct Ladder {
     low: usize,
 }
 
-/// A number for each call that can be taken, to make a number for any set of them.
-struct Signs(Vec<u128>);
-
 /// The beginnings and ends of the calls that are not taken yet, in order of time: a ring of links, the last one is its
 /// head. Call `n` begins at link `2n` and ends at `2n + 1`.
 struct Ends {
@@ -98,6 +102,12 @@ impl<'a> Search<'a> {
             Some(Told::EventRaised(_, sequence)) => Some(sequence),
             _ => None,
         };
+        let mut open = 0;
+        let bit = |op: &Op| {
+            open += usize::from(op.told.is_none());
+            open.saturating_sub(1)
+        };
+        let bits = case.ops.iter().map(bit).collect();
         Search {
             case,
             facts,
@@ -108,19 +118,20 @@ impl<'a> Search<'a> {
             visits_taken: 0,
             visits_by,
             twins: twins(case),
-            begun_by: begun_by(case),
-            visited_at: visited_at(case),
+            met: vec![0; case.names],
             to_explain: case.visits.len() + case.ops.iter().filter(|op| op.told.is_some()).count(),
-            signs: Signs((0..case.ops.len()).map(|n| digest(&("call", n))).collect()),
+            signs: (0..case.ops.len()).map(|n| digest(&("call", n))).collect(),
             sign: 0,
+            opened: vec![0; open.div_ceil(u64::BITS as usize)],
+            bits,
         }
     }
 
-    fn run(mut self, points_max: usize) -> Verdict {
+    fn run(mut self, points_left: &mut usize) -> Verdict {
         let all = self.to_explain;
         let state = self.model().initial();
-        let mut stuck = Stuck { state: state.clone(), explained: 0 };
-        let mut known: HashSet<u128> = HashSet::new();
+        let mut stuck = Stuck { state: state.clone(), explained: 0, at: self.first_end() };
+        let mut known = Known::default();
         let mut points = vec![Point { step: None, choices: self.choices(&state) }];
         if all == 0 {
             return Verdict::Fits;
@@ -138,15 +149,17 @@ impl<'a> Search<'a> {
                 return Verdict::Fits;
             }
             let place = self.sign ^ digest(&self.visits_taken) ^ state.fingerprint();
-            if !known.insert(place) {
+            if !known.insert(place, &self.opened) {
                 self.take_back(step);
                 continue;
             }
-            if known.len() > points_max {
-                return Verdict::Undecided;
+            if *points_left == 0 {
+                return Verdict::Undecided(stuck);
             }
+            *points_left -= 1;
             if all - self.to_explain > stuck.explained {
-                stuck = Stuck { state: state.clone(), explained: all - self.to_explain };
+                let explained = all - self.to_explain;
+                stuck = Stuck { state: state.clone(), explained, at: self.first_end() };
             }
             let choices = self.choices(&state);
             points.push(Point { step: Some(step), choices });
@@ -154,10 +167,29 @@ impl<'a> Search<'a> {
         Verdict::NoOrder(stuck)
     }
 
+    /// When the first is over of those that are not taken.
+    fn first_end(&self) -> Tick {
+        let link = self.ends.first_end();
+        let call = link.map_or(Tick::MAX, |call| self.case.ops[call].returned);
+        call.min(self.visits_by[self.visits_taken])
+    }
+
+    /// What is seen next, by its revision, and whether whoever sees it only looks.
+    fn next_seen(&self, low_revision: Option<u64>) -> Option<(&Seen, bool)> {
+        let visit = self.case.visits.get(self.visits_taken).map(|visit| &visit.seen);
+        match visit.filter(|seen| low_revision.is_none_or(|low| seen.revision <= low)) {
+            Some(seen) => Some((seen, true)),
+            None => {
+                let op = &self.case.ops[self.by_revision.lowest_call(&self.taken)?];
+                Some((op.seen.as_ref()?, op.only_looks()))
+            }
+        }
+    }
+
     /// Where the next transition is known, the instance does not change by itself without it.
-    fn model(&self) -> Model<'a> {
+    fn model(&self) -> Model<'_> {
         let next = self.case.visits.get(self.visits_taken);
-        Model { facts: self.facts, by_itself: next.is_none_or(|visit| !visit.is_next) }
+        Model { facts: self.facts, by_itself: next.is_none_or(|visit| !visit.is_next), met: &self.met }
     }
 
     /// What may come next, the most promising last.
@@ -168,6 +200,9 @@ impl<'a> Search<'a> {
             return Vec::new();
         }
         let low_revision = self.by_revision.lowest(&self.taken);
+        if self.next_seen(low_revision).is_some_and(|(seen, looks)| model.is_beyond(state, seen, looks)) {
+            return Vec::new();
+        }
         let low_event = self.by_event.lowest(&self.taken);
         let visited = visit
             .filter(|visit| low_revision.is_none_or(|low| visit.seen.revision <= low))
@@ -223,10 +258,12 @@ impl<'a> Search<'a> {
             return self.model().is_overtaken(state, token, body);
         }
         op.needs_live().is_some_and(|execution| {
-            let begun = self.begun_by.get(&execution).is_some_and(|call| self.taken[*call]);
-            let visited = self.visited_at.get(&execution).is_some_and(|visit| *visit < self.visits_taken);
-            let is_other = state.execution().is_some_and(|who| who != Who::Named(execution));
-            !self.case.is_piece && (begun || visited && self.facts.rules.begins_empty) && is_other
+            let is_other = match state.execution() {
+                Some(Who::Named(other)) => other != execution,
+                Some(Who::Unnamed(_)) => true,
+                Some(Who::Former(_)) | None => false,
+            };
+            is_other && self.model().has_begun(execution)
         })
     }
 
@@ -241,6 +278,7 @@ impl<'a> Search<'a> {
     }
 
     fn take(&mut self, step: Step) {
+        self.meet(step, |met| *met += 1);
         match step {
             Step::Visit => {
                 self.visits_taken += 1;
@@ -248,7 +286,7 @@ impl<'a> Search<'a> {
             }
             Step::Call(number) => {
                 self.taken[number] = true;
-                self.sign ^= self.signs.0[number];
+                self.sign_for(number);
                 self.ends.unlink(number);
                 self.by_revision.taken(number, &self.taken);
                 self.by_event.taken(number, &self.taken);
@@ -265,13 +303,47 @@ impl<'a> Search<'a> {
             }
             Step::Call(number) => {
                 self.taken[number] = false;
-                self.sign ^= self.signs.0[number];
+                self.sign_for(number);
                 self.ends.link(number);
                 self.by_revision.taken_back(number);
                 self.by_event.taken_back(number);
                 self.to_explain += usize::from(self.case.ops[number].told.is_some());
             }
         }
+        self.meet(step, |met| *met -= 1);
+    }
+
+    /// Notes in the numbers that a call is taken, or is not any more.
+    fn sign_for(&mut self, number: usize) {
+        match self.case.ops[number].told {
+            Some(_) => self.sign ^= self.signs[number],
+            None => self.opened[self.bits[number] / 64] ^= 1 << (self.bits[number] % 64),
+        }
+    }
+
+    /// What is met by a step that is not taken. A transition may have been before all that is known.
+    fn meet(&mut self, step: Step, count: impl Fn(&mut u32)) {
+        match step {
+            Step::Visit if self.case.is_piece || !self.facts.rules.begins_empty => {}
+            Step::Visit => count(&mut self.met[self.case.visits[self.visits_taken].seen.execution as usize]),
+            Step::Call(number) => {
+                self.case.ops[number].meets().for_each(|execution| count(&mut self.met[execution as usize]));
+            }
+        }
+    }
+}
+
+impl Known {
+    /// Whether the point is worth going on from: whoever came there with fewer open calls can do all that can be done
+    /// from here, and more.
+    fn insert(&mut self, place: u128, opened: &[u64]) -> bool {
+        let ways = self.0.entry(place).or_default();
+        let is_within = |way: &[u64]| way.iter().zip(opened).all(|(way, opened)| way & !opened == 0);
+        let is_new = !ways.iter().any(|way| is_within(way));
+        if is_new {
+            ways.push(opened.into());
+        }
+        is_new
     }
 }
 
@@ -284,25 +356,12 @@ fn is_of_ended(op: &Op) -> bool {
 fn twins(case: &Case) -> Vec<Option<usize>> {
     let mut open: Vec<usize> = (0..case.ops.len()).filter(|number| case.ops[*number].told.is_none()).collect();
     open.sort_by_key(|number| case.ops[*number].called);
-    let mut latest: HashMap<&Ask, usize> = HashMap::new();
+    let mut latest: HashMap<(&Ask, Option<Name>), usize> = HashMap::new();
     let mut twins = vec![None; case.ops.len()];
     for number in open {
-        twins[number] = latest.insert(&case.ops[number].ask, number);
+        twins[number] = latest.insert((&case.ops[number].ask, case.ops[number].begins), number);
     }
     twins
-}
-
-fn begun_by(case: &Case) -> HashMap<Name, usize> {
-    let begun = |(number, op): (usize, &Op)| match op.told {
-        Some(Told::Started(execution) | Told::Replaced(execution)) => Some((execution, number)),
-        _ => None,
-    };
-    case.ops.iter().enumerate().filter_map(begun).collect()
-}
-
-fn visited_at(case: &Case) -> HashMap<Name, usize> {
-    let visits = case.visits.iter().enumerate().rev();
-    visits.map(|(number, visit)| (visit.seen.execution, number)).collect()
 }
 
 fn signed(number: usize) -> u32 {
@@ -325,6 +384,10 @@ impl Ladder {
     /// The lowest number of a call that is not taken.
     fn lowest(&self, taken: &[bool]) -> Option<u64> {
         self.rungs[self.low..].iter().find(|(_, call)| !taken[*call]).map(|(number, _)| *number)
+    }
+
+    fn lowest_call(&self, taken: &[bool]) -> Option<usize> {
+        self.rungs[self.low..].iter().find(|(_, call)| !taken[*call]).map(|(_, call)| *call)
     }
 
     fn taken(&mut self, call: usize, taken: &[bool]) {
@@ -366,6 +429,13 @@ impl Ends {
         let head = self.next.len() - 1;
         let links = std::iter::successors(Some(self.next[head]), |link| Some(self.next[*link]));
         links.take_while(move |link| *link != head && link % 2 == 0).map(|link| link / 2)
+    }
+
+    /// The call that is over first.
+    fn first_end(&self) -> Option<usize> {
+        let head = self.next.len() - 1;
+        let mut links = std::iter::successors(Some(self.next[head]), |link| Some(self.next[*link]));
+        links.find(|link| *link == head || link % 2 == 1).filter(|link| *link != head).map(|link| link / 2)
     }
 
     fn unlink(&mut self, call: usize) {

@@ -5,6 +5,8 @@
 //! any call that only looked. A call that changed something is never taken away, but it may be opened: perhaps it
 //! happened, perhaps not.
 
+use std::rc::Rc;
+
 use super::{
     case::Case,
     search::{Verdict, search},
@@ -15,29 +17,48 @@ use crate::checker::{
     model::{Ask, Body, Op, Visit},
 };
 
-/// Pieces that are tried for one violation.
-const PIECES_MAX: usize = 2_000;
-/// Points of the search for each of them.
-const POINTS_MAX: usize = 50_000;
+/// Points of the search for one piece, and for all pieces of one violation.
+const PIECE_POINTS_MAX: usize = 20_000;
+const POINTS_MAX: usize = 1_000_000;
+/// Calls in the first piece around a place; each next one has four times as many.
+const CALLS_AROUND: usize = 8;
 
 /// Takes away what is not needed for there to be no order.
-pub fn shrink(whole: &Case, rules: &Rules) -> Case {
-    let mut shrinking = Shrinking { rules, pieces: 0 };
-    let piece = shrinking.end(whole.clone());
+pub fn shrink(wrong: Case, rules: &Rules) -> Case {
+    let mut shrinking = Shrinking { rules, points_left: POINTS_MAX };
+    let piece = shrinking.end(wrong);
     let piece = shrinking.beginning(piece);
     shrinking.middle(piece)
 }
 
+/// A piece around this moment that has no order.
+pub fn around(whole: &Case, at: Tick, rules: &Rules) -> Option<Case> {
+    let mut shrinking = Shrinking { rules, points_left: POINTS_MAX };
+    let mut calls: Vec<Tick> = whole.ops.iter().map(|op| op.called).collect();
+    calls.sort_unstable();
+    let middle = calls.partition_point(|called| *called <= at);
+    let lengths = std::iter::successors(Some(CALLS_AROUND), |length| Some(length * 4));
+    let pieces = lengths.take_while(|length| length / 4 <= calls.len()).map(|length| {
+        let begin = calls.get(middle.saturating_sub(length)).copied().unwrap_or(0);
+        let end = calls.get(middle + length / 2).copied().unwrap_or(Tick::MAX - 1);
+        whole.until(end).since(begin)
+    });
+    pieces.into_iter().find(|piece| shrinking.has_no_order(piece))
+}
+
 struct Shrinking<'a> {
     rules: &'a Rules,
-    pieces: usize,
+    points_left: usize,
 }
 
 impl Shrinking<'_> {
     fn has_no_order(&mut self, piece: &Case) -> bool {
-        self.pieces += 1;
-        let points_max = POINTS_MAX.min(self.rules.points_max);
-        matches!(search(piece, &piece.facts(self.rules), points_max), Verdict::NoOrder(_))
+        let given = PIECE_POINTS_MAX.min(self.points_left);
+        let mut left = given;
+        let verdict = search(piece, self.rules, &mut left);
+        // Even a piece that is decided at once costs something.
+        self.points_left = self.points_left.saturating_sub(given - left + piece.len());
+        matches!(verdict, Verdict::NoOrder(_))
     }
 
     /// The earliest end.
@@ -82,9 +103,9 @@ impl Shrinking<'_> {
     /// What is left, one by one and before that in larger and larger lots.
     fn middle(&mut self, mut piece: Case) -> Case {
         let mut lot = piece.len().div_ceil(2);
-        while lot > 0 && self.pieces < PIECES_MAX {
+        while lot > 0 && self.points_left > 0 {
             let mut at = 0;
-            while at < piece.len() && self.pieces < PIECES_MAX {
+            while at < piece.len() && self.points_left > 0 {
                 match piece.without(at, lot).filter(|candidate| self.has_no_order(candidate)) {
                     Some(candidate) => {
                         at += lot - (piece.len() - candidate.len()).min(lot);
@@ -133,7 +154,7 @@ impl Case {
     fn without(&self, at: usize, lot: usize) -> Option<Case> {
         let goes = |index: usize| (at..at + lot).contains(&index);
         let mut changed = false;
-        let mut piece = Case { is_piece: self.is_piece, ..Case::default() };
+        let mut piece = self.empty(self.is_piece);
         for (index, (op, source)) in self.ops.iter().zip(&self.sources).enumerate() {
             let kept = if goes(index) { op.opened() } else { Some(op.clone()) };
             changed |= goes(index) && op.told.is_some();
@@ -148,7 +169,7 @@ impl Case {
     }
 
     fn map(&self, is_piece: bool, op: impl Fn(&Op) -> Option<Op>, visit: impl Fn(Tick) -> bool) -> Case {
-        let mut piece = Case { is_piece, ..Case::default() };
+        let mut piece = self.empty(is_piece);
         for (before, source) in self.ops.iter().zip(&self.sources) {
             if let Some(op) = op(before) {
                 piece.push(op, *source);
@@ -156,6 +177,11 @@ impl Case {
         }
         self.keep_visits(&mut piece, |index| visit(self.visits[index].by));
         piece
+    }
+
+    /// Nothing of it, but what is known of the whole.
+    fn empty(&self, is_piece: bool) -> Case {
+        Case { is_piece, claimed: Rc::clone(&self.claimed), names: self.names, ..Case::default() }
     }
 
     /// A transition whose predecessor goes is no longer known to be the next one.
@@ -180,6 +206,7 @@ impl Op {
             Ask::Report { body, .. } => *body != Body::Goes,
             Ask::Read | Ask::RaiseEvent { .. } => false,
         };
-        changes.then(|| Op { returned: Tick::MAX, told: None, seen: None, ..self.clone() })
+        let begins = self.begins.or(self.claims());
+        changes.then(|| Op { returned: Tick::MAX, told: None, begins, seen: None, ..self.clone() })
     }
 }

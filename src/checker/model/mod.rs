@@ -32,7 +32,7 @@ pub struct Facts<'a> {
     /// Whether the calls are a piece from the middle: what was before is anything.
     pub is_piece: bool,
     /// The executions that an answered start began: no other call did.
-    pub claimed: HashSet<Name>,
+    pub claimed: &'a HashSet<Name>,
     /// The execution of each token whose grant is among the visits.
     pub granted: HashMap<u64, Name>,
     /// When the starts with request ids were called, and when they returned, each in order.
@@ -46,6 +46,8 @@ pub struct Model<'a> {
     pub facts: &'a Facts<'a>,
     /// Whether the instance may change by itself now, without anybody seeing it.
     pub by_itself: bool,
+    /// How many calls and transitions that have come speak of each execution: it has begun.
+    pub met: &'a [u32],
 }
 
 impl Model<'_> {
@@ -115,6 +117,19 @@ impl Model<'_> {
     /// Whether a transition that was seen can't come any more.
     pub fn has_passed(&self, state: &State, visit: &Visit) -> bool {
         state.phase != Phase::Anything && visit.seen.revision < state.settled
+    }
+
+    /// Whether the instance is past what is to be seen next.
+    pub fn is_beyond(&self, state: &State, next: &Seen, only_looks: bool) -> bool {
+        let Phase::Present { execution, status, .. } = state.phase else { return false };
+        if state.replaced.is_some() {
+            return false;
+        }
+        match execution {
+            Who::Named(name) if name == next.execution => !status.is_live() && (status != next.status || !only_looks),
+            Who::Named(_) | Who::Unnamed(_) => self.has_begun(next.execution),
+            Who::Former(_) => false,
+        }
     }
 
     /// The state if it is live.
@@ -228,11 +243,16 @@ impl Model<'_> {
     fn bind(&self, state: &mut State, who: Who, execution: Name) -> bool {
         match who {
             Who::Named(name) => name == execution,
-            Who::Unnamed(_) if self.facts.claimed.contains(&execution) && !self.facts.is_piece => false,
-            Who::Unnamed(_) => {
+            Who::Unnamed(_) if self.facts.claimed.contains(&execution) || self.has_begun(execution) => false,
+            Who::Unnamed(_) | Who::Former(_) => {
                 state.rename(who, execution);
                 true
             }
         }
+    }
+
+    /// Whether the execution is live or over.
+    pub fn has_begun(&self, execution: Name) -> bool {
+        self.met[execution as usize] > 0
     }
 }

@@ -14,6 +14,8 @@ pub struct Op {
     pub ask: Ask,
     /// Absent: it may have happened or not.
     pub told: Option<Told>,
+    /// The execution that an open start began, if it began one: absent if that is not known.
+    pub begins: Option<Name>,
     pub seen: Option<Seen>,
 }
 

@@ -46,7 +46,7 @@ impl Model<'_> {
 
     /// Whether an accepted report can't come any more: its lease is over, and it is not the one that is repeated.
     pub fn is_overtaken(&self, state: &State, token: u64, body: Body) -> bool {
-        if state.phase == Phase::Anything || self.facts.is_piece || state.last_report == LastReport::Of(token, body) {
+        if state.phase == Phase::Anything || state.last_report == LastReport::Of(token, body) {
             return false;
         }
         let is_over = match state.lease {

@@ -107,7 +107,7 @@ impl Model<'_> {
         if matches!(self.recall(state, op, start), Recall::Used(_)) {
             return Vec::new();
         }
-        let who = Who::Unnamed(number);
+        let who = op.begins.map_or(Who::Unnamed(number), Who::Named);
         let begin = |state| self.begun(state, op, start, who, Outcome::Started);
         let mut next: Vec<State> = self.startable(state, start).into_iter().filter_map(begin).collect();
         let live = self.live(state, number);

@@ -45,6 +45,8 @@ pub enum Who {
     Named(Name),
     /// That of the call with this number; nobody has seen it yet.
     Unnamed(u32),
+    /// What was there when the call with this number came, and before anything is known.
+    Former(u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -140,7 +142,7 @@ impl State {
 
     /// Where anything was possible: an execution that nobody has seen yet.
     pub(super) fn pinned(&self, number: u32, status: Status) -> State {
-        let phase = Phase::Present { execution: Who::Unnamed(number), function: None, status };
+        let phase = Phase::Present { execution: Who::Former(number), function: None, status };
         State { phase, ..self.clone() }
     }
 

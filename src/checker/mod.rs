@@ -25,6 +25,8 @@ pub mod history;
 mod leases;
 mod linearize;
 mod model;
+#[cfg(test)]
+mod tests;
 mod tokens;
 pub mod violation;
 mod watches;

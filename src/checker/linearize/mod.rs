@@ -52,6 +52,13 @@ pub fn order(record: &Record, rules: &Rules) -> Order {
     Order::Violated(violation(record, rules, &whole, &piece))
 }
 
+/// Whether a piece that is chosen by these numbers has no order.
+#[cfg(test)]
+pub fn piece_has_no_order(record: &Record, rules: &Rules, choice: [u64; 4]) -> bool {
+    let piece = Case::of(record, rules).some_piece(choice);
+    matches!(search(&piece, rules, &mut POINTS_AT_FIRST.clone()), Verdict::NoOrder(_))
+}
+
 fn violation(record: &Record, rules: &Rules, whole: &Case, piece: &Case) -> Violation {
     let (shown, left_out) = (essence(piece), whole.ops.len() + whole.visits.len());
     let left_out = left_out - shown.len();

@@ -233,8 +233,9 @@ impl<'a> Search<'a> {
                 return Vec::new();
             }
             let mut next = model.step(state, op, signed(number));
-            if next.as_slice() == std::slice::from_ref(state) {
-                // What changes nothing can come now as well as later.
+            let changes_nothing = next.as_slice() == std::slice::from_ref(state);
+            if changes_nothing && (op.only_looks() || state.knows_last_report()) {
+                // It can come now as well as later.
                 return vec![(Step::Call(number), state.clone())];
             }
             // An end that nobody caused is a guess: only where nothing else fits.

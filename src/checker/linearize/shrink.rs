@@ -179,6 +179,16 @@ impl Case {
         piece
     }
 
+    /// Cut at both ends, with a lot of its middle opened, as the numbers say.
+    #[cfg(test)]
+    pub fn some_piece(&self, [end, begin, at, lot]: [u64; 4]) -> Case {
+        let last = self.ops.iter().map(|op| op.called).max().unwrap_or(0) + 1;
+        let piece = self.until(last / 2 + end % (last / 2 + 1));
+        let piece = if begin % 4 == 0 { piece } else { piece.since(begin % last) };
+        let (at, lot) = (at as usize % (piece.len() + 1), lot as usize % (piece.len() + 1));
+        piece.without(at, lot).unwrap_or(piece)
+    }
+
     /// Nothing of it, but what is known of the whole.
     fn empty(&self, is_piece: bool) -> Case {
         Case { is_piece, claimed: Rc::clone(&self.claimed), names: self.names, ..Case::default() }

@@ -18,20 +18,10 @@ impl Model<'_> {
     ) -> Vec<State> {
         match told {
             None | Some(Told::Ended) => {
-                let Some(mut next) = self.live(state, number) else { return Vec::new() };
-                if !self.is_at(&mut next, expected) {
-                    return Vec::new();
-                }
-                if let Some(seen) = op.seen
-                    && let Some(who) = next.execution()
-                    && !self.bind(&mut next, who, seen.execution)
-                {
-                    return Vec::new();
-                }
-                next.cancel();
-                next.set_status(Status::Terminated);
-                next.advance();
-                next.left_behind(op).into_iter().collect()
+                let at_expected = |mut state| self.is_at(&mut state, expected).then_some(state);
+                let at_seen = |mut state| self.is_at(&mut state, op.seen.map(|seen| seen.execution)).then_some(state);
+                let live = self.live(state, number).into_iter().filter_map(at_expected).filter_map(at_seen);
+                live.filter_map(|state| state.ended_as(Status::Terminated).left_behind(op)).collect()
             }
             Some(told) => self.not_carried_out(state, op, expected, told, number),
         }
@@ -48,15 +38,11 @@ impl Model<'_> {
         let Told::EventRaised(execution, _) = told else {
             return self.not_carried_out(state, op, expected, told, number);
         };
-        let Some(mut next) = self.live(state, number) else { return Vec::new() };
         if expected.is_some_and(|expected| expected != execution) {
             return Vec::new();
         }
-        let Some(who) = next.execution() else { return Vec::new() };
-        if !self.bind(&mut next, who, execution) {
-            return Vec::new();
-        }
-        vec![next]
+        let at_it = |mut state| self.is_at(&mut state, Some(execution)).then_some(state);
+        self.live(state, number).into_iter().filter_map(at_it).collect()
     }
 
     fn not_carried_out(&self, state: &State, op: &Op, expected: Option<Name>, told: Told, number: u32) -> Vec<State> {
@@ -78,7 +64,8 @@ impl Model<'_> {
         }
     }
 
-    fn is_at(&self, state: &mut State, expected: Option<Name>) -> bool {
+    /// Whether the instance is at the execution that is expected, if any.
+    pub(super) fn is_at(&self, state: &mut State, expected: Option<Name>) -> bool {
         match (expected, state.execution()) {
             (Some(expected), Some(who)) => self.bind(state, who, expected),
             (_, _) => true,

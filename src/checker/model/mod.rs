@@ -132,12 +132,12 @@ impl Model<'_> {
         }
     }
 
-    /// The state if it is live.
-    fn live(&self, state: &State, number: u32) -> Option<State> {
+    /// The state if it is live; where it may be anything, in each way.
+    fn live(&self, state: &State, number: u32) -> Vec<State> {
         match state.phase {
-            Phase::Anything => Some(state.pinned(number, Status::Pending)),
-            Phase::Absent => None,
-            Phase::Present { status, .. } => status.is_live().then(|| state.clone()),
+            Phase::Anything => [Status::Pending, Status::Running].map(|status| state.pinned(number, status)).into(),
+            Phase::Present { status, .. } if status.is_live() => vec![state.clone()],
+            Phase::Absent | Phase::Present { .. } => Vec::new(),
         }
     }
 

@@ -60,7 +60,8 @@ impl Model<'_> {
     /// The state in which this token's worker holds the live execution.
     fn holding(&self, state: &State, token: u64, number: u32) -> Option<State> {
         let granted = self.facts.granted.get(&token).copied();
-        let mut next = self.live(state, number)?;
+        // It was granted: where it may be anything, it is Running.
+        let mut next = self.live(state, number).pop()?;
         let is_known = state.token == token && state.phase != Phase::Anything;
         if is_known && state.lease != Lease::Held || !is_known && !self.may_be_new(state, token) {
             return None;

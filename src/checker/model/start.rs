@@ -28,20 +28,21 @@ impl Model<'_> {
             }
             Told::Replaced(execution) if is_new && start.policy == Policy::Replace => self
                 .live(state, number)
-                .and_then(|state| self.begun(state, op, start, Who::Named(execution), Outcome::Replaced))
                 .into_iter()
+                .filter_map(|state| self.begun(state, op, start, Who::Named(execution), Outcome::Replaced))
                 .collect(),
             Told::Joined(execution) if is_new && joins => {
-                self.joined(state, op, start, execution, number).into_iter().collect()
+                let live = self.live(state, number).into_iter();
+                live.filter_map(|state| self.joined(state, op, start, execution)).collect()
             }
             Told::AlreadyExists if is_new && is_fail => {
-                self.live(state, number).and_then(|state| self.observed(state, op)).into_iter().collect()
+                self.live(state, number).into_iter().filter_map(|state| self.observed(state, op)).collect()
             }
             Told::FunctionMismatch if is_new && joins => self
                 .live(state, number)
-                .filter(|state| state.function() != Some(start.function))
-                .and_then(|state| self.observed(state, op))
                 .into_iter()
+                .filter(|state| state.function() != Some(start.function))
+                .filter_map(|state| self.observed(state, op))
                 .collect(),
             Told::NotReplaceable if is_new => {
                 let ended = self.ended(state, number).into_iter();
@@ -62,13 +63,11 @@ impl Model<'_> {
         }
     }
 
-    fn joined(&self, state: &State, op: &Op, start: &Start, execution: Name, number: u32) -> Option<State> {
-        let mut next = self.live(state, number)?;
+    fn joined(&self, mut next: State, op: &Op, start: &Start, execution: Name) -> Option<State> {
         if next.function().is_some_and(|function| function != start.function) {
             return None;
         }
-        let who = next.execution()?;
-        if !self.bind(&mut next, who, execution) {
+        if !self.is_at(&mut next, Some(execution)) {
             return None;
         }
         next.set_function(start.function);
@@ -110,20 +109,22 @@ impl Model<'_> {
         let who = op.begins.map_or(Who::Unnamed(number), Who::Named);
         let begin = |state| self.begun(state, op, start, who, Outcome::Started);
         let mut next: Vec<State> = self.startable(state, start).into_iter().filter_map(begin).collect();
-        let live = self.live(state, number);
+        let live = self.live(state, number).into_iter();
         match start.policy {
             Policy::Fail => {}
-            Policy::UseExisting => next.extend(live.filter(|_| start.request.is_some()).and_then(|mut state| {
-                if state.function().is_some_and(|function| function != start.function) {
-                    return None;
-                }
-                let joined = state.execution()?;
-                state.remember(start, Outcome::Joined, joined, op);
-                state.advance();
-                Some(state)
-            })),
+            Policy::UseExisting => {
+                let joins = |state: &State| {
+                    start.request.is_some() && state.function().is_none_or(|function| function == start.function)
+                };
+                next.extend(live.filter(joins).filter_map(|mut state| {
+                    let joined = state.execution()?;
+                    state.remember(start, Outcome::Joined, joined, op);
+                    state.advance();
+                    Some(state)
+                }));
+            }
             Policy::Replace => {
-                next.extend(live.and_then(|state| self.begun(state, op, start, who, Outcome::Replaced)));
+                next.extend(live.filter_map(|state| self.begun(state, op, start, who, Outcome::Replaced)));
             }
         }
         next

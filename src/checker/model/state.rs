@@ -87,6 +87,11 @@ impl State {
         digest(&(phase, floor, settled, replaced, token, lease, last_report)) ^ memory.fingerprint
     }
 
+    /// Whether a final report that is accepted can be told from the repetition of one.
+    pub fn knows_last_report(&self) -> bool {
+        self.last_report != LastReport::Unknown
+    }
+
     pub fn execution(&self) -> Option<Who> {
         match self.phase {
             Phase::Anything | Phase::Absent => None,

@@ -1,8 +1,8 @@
 //! Histories of a server that breaks a promise: the checker says no, and says why.
 
-use soloist::checker::{history::*, violation::Kind};
+use crate::checker::{history::*, violation::Kind};
 
-use crate::tale::*;
+use super::tale::*;
 use Status::{Completed, Pending, Running, Terminated};
 
 #[test]

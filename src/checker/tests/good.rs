@@ -1,8 +1,8 @@
 //! Histories of a server that keeps its promises, the tricky ones above all.
 
-use soloist::checker::{Rules, history::*};
+use crate::checker::{Rules, history::*};
 
-use crate::tale::*;
+use super::tale::*;
 use Status::{Completed, Failed, Pending, Running, Terminated};
 
 #[test]

@@ -1,6 +1,6 @@
 //! Histories written by hand, in few words.
 
-use soloist::checker::{Rules, Verdict, check, history::*, violation::Kind};
+use crate::checker::{Rules, Verdict, check, history::*, violation::Kind};
 
 /// The history of one instance id.
 pub struct Tale {

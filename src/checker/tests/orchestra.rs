@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use soloist::checker::history::*;
+use crate::checker::history::*;
 
 /// The length of a lease.
 const LEASE: Tick = 200;

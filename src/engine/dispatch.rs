@@ -59,6 +59,17 @@ pub struct Match {
     pub worker: Name,
 }
 
+/// How it stands with a run that no worker has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// No worker serves its function.
+    Unserved,
+    /// All workers of its function are busy.
+    Waiting,
+    /// It is matched with a worker; the grant is on its way to the disk.
+    BeingGranted,
+}
+
 impl Dispatch {
     /// A worker is there; `held` of its places are taken by runs that it came with.
     pub fn join(&self, session: &Arc<Session>, held: usize) -> Vec<Match> {
@@ -118,12 +129,14 @@ impl Dispatch {
         self.board.lock().routes.insert(claim, session);
     }
 
-    /// The claim moves to this stream, which has a place taken for it. Answers the stream that had it.
+    /// The claim moves to this stream, which has a place taken for it. Answers the stream that had it: its worker has
+    /// left it, so it gets nothing more unless it is heard of.
     pub fn reroute(&self, claim: ClaimId, session: SessionId) -> Option<Arc<Session>> {
         let mut board = self.board.lock();
         let before = board.routes.insert(claim, session);
         let seat = board.sessions.get_mut(&before?)?;
         seat.give_back();
+        seat.silent = true;
         Some(seat.session.clone())
     }
 
@@ -160,9 +173,15 @@ impl Dispatch {
         }
     }
 
-    /// Whether any worker serves the function.
-    pub fn is_served(&self, hub: &str, function: &Name) -> bool {
-        self.board.lock().lanes.get(&(Arc::from(hub), function.clone())).is_some_and(|lane| lane.workers > 0)
+    /// How it stands with a run that no worker has.
+    pub fn standing(&self, key: &InstanceKey, function: &Name) -> Standing {
+        let board = self.board.lock();
+        let lane = board.lanes.get(&(Arc::from(key.hub()), function.clone()));
+        match lane {
+            None | Some(Lane { workers: 0, .. }) => Standing::Unserved,
+            Some(_) if board.waiting.contains_key(key) => Standing::Waiting,
+            Some(_) => Standing::BeingGranted,
+        }
     }
 
     /// All connected workers.

@@ -134,7 +134,6 @@ impl Shared {
         session.hold(Held { key: key.clone(), proof, events_sent: 0 });
         if let Some(before) = self.dispatch.reroute(proof.claim, session.id) {
             before.let_go(proof.claim);
-            self.grant(self.dispatch.resume(before.id));
         }
         let partition = self.partition(&key);
         let found = partition.attach(&key, proof, self.clock.now());

@@ -83,8 +83,7 @@ async fn one_worker_too_many_is_told_to_come_later_and_finds_the_place_of_one_th
     second.complete(&run, "1").await;
 }
 
-/// Workers were counted when they came and seated when the runs that they held had been looked up: of those that came
-/// in between, more were seated than there were places.
+/// Each comes with runs to be looked up, so that there is time between its coming and its place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_workers_at_once_no_more_are_seated_than_there_are_places() {
     const COMING: usize = 16;

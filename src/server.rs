@@ -5,7 +5,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::server::Router;
+use tonic::{server::NamedService, transport::server::Router};
 use tonic_health::server::HealthReporter;
 
 use crate::{
@@ -175,6 +175,7 @@ async fn drain(
     door.tasks.close();
     let drained = async {
         door.tasks.wait().await;
+        forget(reporter.clone()).await;
         serving.join_next().await
     };
     match tokio::time::timeout(within, drained).await {
@@ -182,6 +183,14 @@ async fn drain(
         Ok(Some(Ok(Err(error)))) => tracing::warn!(%error, "the transport ended badly"),
         Ok(Some(Err(error))) => tracing::error!(%error, "the transport's task has panicked"),
         Err(_) => tracing::warn!(?within, "not everybody had left when the drain was over"),
+    }
+}
+
+/// Ends the streams of those who watch the health: what they had to hear they have heard, and they don't leave by
+/// themselves.
+async fn forget(mut reporter: HealthReporter) {
+    for service in [Orchestrations::NAME, Workers::NAME, ""] {
+        reporter.clear_service_status(service).await;
     }
 }
 

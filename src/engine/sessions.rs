@@ -57,12 +57,10 @@ impl Engine {
         held: HashMap<Proof, InstanceKey>,
     ) -> Result<Connected, Refusal> {
         let shared = &self.shared;
-        if shared.dispatch.sessions() >= shared.config.workers_max {
-            return Err(Refusal::TooMany("workers"));
-        }
         let id = SessionId(shared.sessions.fetch_add(1, Ordering::Relaxed));
         let session = Session::new(id, hub, worker, functions, max_runs);
-        let matches = shared.dispatch.join(&session, held.len());
+        let matches = shared.dispatch.join(&session, held.len(), shared.config.workers_max);
+        let matches = matches.ok_or(Refusal::TooMany("workers"))?;
         let connection = Connection { shared: shared.clone(), session };
         shared.grant(matches);
         let mut connected = Connected { connection, continued: Vec::new(), lost: Vec::new() };

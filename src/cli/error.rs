@@ -85,8 +85,11 @@ impl Error {
         } else if matches!(self, Error::Call(error) if error.kind() == ErrorKind::Refused) {
             lines.push(format!("  code: {}", report.code));
         }
+        if report.violations.is_empty() {
+            lines.extend(report.metadata.iter().map(|(key, value)| format!("  {key}: {value}")));
+        }
+        // These say all that the metadata have, and more.
         lines.extend(report.violations.iter().map(|v| format!("  {}: {}", v.field, v.description)));
-        lines.extend(report.metadata.iter().map(|(key, value)| format!("  {key}: {value}")));
         lines.extend(report.retry_delay.iter().map(|delay| format!("  try again in {delay}")));
         if matches!(self, Error::Call(error) if error.kind() == ErrorKind::Unreachable) {
             lines.push("Start a server with `soloist dev`, or name one with --server or SOLOIST_SERVER.".into());

@@ -89,7 +89,7 @@ impl Builder {
 
 /// Where and how to connect. Encryption is left to a mesh or a proxy.
 pub(crate) fn endpoint(address: &str, keepalive: Duration) -> Result<Endpoint, Error> {
-    let wrong = || Error::setting("the server's address", address, "such as http://localhost:4001; there is no https");
+    let wrong = || Error::setting("the server's address", address, "like http://localhost:4001 (there is no https)");
     let address = match address.split_once("://") {
         None => format!("http://{address}"),
         Some(("http", _)) => address.to_owned(),

@@ -36,7 +36,7 @@ enum Cause {
     Reconnect(#[source] Status),
     #[error("cannot connect to {address}")]
     Connect { address: String, source: transport::Error },
-    #[error("the connection was lost during the call")]
+    #[error("the call was interrupted")]
     Interrupted(#[source] Status),
     #[error("there was no answer within {0:?}")]
     TimedOut(Duration),

@@ -168,9 +168,12 @@ async fn drain(
     mut serving: JoinSet<Result<(), tonic::transport::Error>>,
     within: Duration,
 ) {
-    reporter.set_not_serving::<Orchestrations>().await;
-    reporter.set_not_serving::<Workers>().await;
-    reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    // Who watches the health hears the last word; then the watch ends, for one that goes on would hold up the drain.
+    let mut reporter = reporter.clone();
+    for service in ["", Orchestrations::NAME, Workers::NAME] {
+        reporter.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
+        reporter.clear_service_status(service).await;
+    }
     door.drain.cancel();
     door.tasks.close();
     let drained = async {

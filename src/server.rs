@@ -5,7 +5,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::server::Router;
+use tonic::{server::NamedService, transport::server::Router};
 use tonic_health::server::HealthReporter;
 
 use crate::{
@@ -168,13 +168,17 @@ async fn drain(
     mut serving: JoinSet<Result<(), tonic::transport::Error>>,
     within: Duration,
 ) {
-    reporter.set_not_serving::<Orchestrations>().await;
-    reporter.set_not_serving::<Workers>().await;
-    reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    // Who watches the health hears the last word; then the watch ends, for one that goes on would hold up the drain.
+    let mut reporter = reporter.clone();
+    for service in ["", Orchestrations::NAME, Workers::NAME] {
+        reporter.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
+        reporter.clear_service_status(service).await;
+    }
     door.drain.cancel();
     door.tasks.close();
     let drained = async {
         door.tasks.wait().await;
+        forget(reporter.clone()).await;
         serving.join_next().await
     };
     match tokio::time::timeout(within, drained).await {
@@ -182,6 +186,14 @@ async fn drain(
         Ok(Some(Ok(Err(error)))) => tracing::warn!(%error, "the transport ended badly"),
         Ok(Some(Err(error))) => tracing::error!(%error, "the transport's task has panicked"),
         Err(_) => tracing::warn!(?within, "not everybody had left when the drain was over"),
+    }
+}
+
+/// Ends the streams of those who watch the health: what they had to hear they have heard, and they don't leave by
+/// themselves.
+async fn forget(mut reporter: HealthReporter) {
+    for service in [Orchestrations::NAME, Workers::NAME, ""] {
+        reporter.clear_service_status(service).await;
     }
 }
 

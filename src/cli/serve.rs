@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio::{sync::oneshot, time};
 use tracing::{info, warn};
 
-use super::{error::Error, exit::Exit, output, signals::Signals};
+use super::{Error, Exit, output, signals::Signals};
 use crate::{
     config::{Config, Settings},
     server, telemetry,

@@ -59,10 +59,25 @@ pub struct Match {
     pub worker: Name,
 }
 
+/// How it stands with a run that no worker has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// No worker serves its function.
+    Unserved,
+    /// All workers of its function are busy.
+    Waiting,
+    /// It is matched with a worker; the grant is on its way to the disk.
+    BeingGranted,
+}
+
 impl Dispatch {
-    /// A worker is there; `held` of its places are taken by runs that it came with.
-    pub fn join(&self, session: &Arc<Session>, held: usize) -> Vec<Match> {
+    /// A worker is there; `held` of its places are taken by runs that it came with. Nothing if there are
+    /// `sessions_max` already.
+    pub fn join(&self, session: &Arc<Session>, held: usize, sessions_max: usize) -> Option<Vec<Match>> {
         let mut board = self.board.lock();
+        if board.sessions.len() >= sessions_max {
+            return None;
+        }
         let lanes: Vec<LaneKey> = lanes_of(session);
         let free = session.max_runs.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
         let seat = Seat { session: session.clone(), free, silent: false, absent: lanes.clone() };
@@ -70,7 +85,7 @@ impl Dispatch {
         for lane in lanes {
             board.lanes.entry(lane).or_default().workers += 1;
         }
-        board.seat_and_match(session.id)
+        Some(board.seat_and_match(session.id))
     }
 
     /// A worker is gone; its claims have no stream until it comes back with them.
@@ -118,12 +133,14 @@ impl Dispatch {
         self.board.lock().routes.insert(claim, session);
     }
 
-    /// The claim moves to this stream, which has a place taken for it. Answers the stream that had it.
+    /// The claim moves to this stream, which has a place taken for it. Answers the stream that had it: its worker has
+    /// left it, so it gets nothing more unless it is heard of.
     pub fn reroute(&self, claim: ClaimId, session: SessionId) -> Option<Arc<Session>> {
         let mut board = self.board.lock();
         let before = board.routes.insert(claim, session);
         let seat = board.sessions.get_mut(&before?)?;
         seat.give_back();
+        seat.silent = true;
         Some(seat.session.clone())
     }
 
@@ -160,14 +177,15 @@ impl Dispatch {
         }
     }
 
-    /// Whether any worker serves the function.
-    pub fn is_served(&self, hub: &str, function: &Name) -> bool {
-        self.board.lock().lanes.get(&(Arc::from(hub), function.clone())).is_some_and(|lane| lane.workers > 0)
-    }
-
-    /// All connected workers.
-    pub fn sessions(&self) -> usize {
-        self.board.lock().sessions.len()
+    /// How it stands with a run that no worker has.
+    pub fn standing(&self, key: &InstanceKey, function: &Name) -> Standing {
+        let board = self.board.lock();
+        let lane = board.lanes.get(&(Arc::from(key.hub()), function.clone()));
+        match lane {
+            None | Some(Lane { workers: 0, .. }) => Standing::Unserved,
+            Some(_) if board.waiting.contains_key(key) => Standing::Waiting,
+            Some(_) => Standing::BeingGranted,
+        }
     }
 }
 

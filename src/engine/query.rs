@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Refusal, Shared, partition::Snapshot};
+use super::{Refusal, Shared, dispatch::Standing, partition::Snapshot};
 use crate::{
     core::{
         ids::{InstanceKey, Revision},
@@ -84,10 +84,10 @@ impl Shared {
             let last = last.unwrap_or_else(|| "its worker declined it".into());
             return format!("waiting for the backoff after attempt {} ({last})", execution.attempt);
         }
-        if self.dispatch.is_served(view.key.hub(), function) {
-            format!("waiting for a worker of function '{function}' that has room")
-        } else {
-            format!("no worker has registered function '{function}'")
+        match self.dispatch.standing(&view.key, function) {
+            Standing::Unserved => format!("no worker has registered function '{function}'"),
+            Standing::Waiting => format!("waiting for a worker of function '{function}' that has room"),
+            Standing::BeingGranted => format!("being handed to a worker of function '{function}'"),
         }
     }
 

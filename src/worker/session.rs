@@ -271,8 +271,7 @@ impl Session {
 
     /// There is no stream any more: after a rest another one is opened.
     fn lost(&mut self, error: Option<Error>) {
-        let asked = error.as_ref().and_then(Error::retry_delay);
-        let wait = asked.unwrap_or_else(|| self.backoff.wait()).min(self.longest_wait.unwrap_or(LONGEST_WAIT));
+        let wait = self.backoff.wait_after(error.as_ref()).min(self.longest_wait.unwrap_or(LONGEST_WAIT));
         match &error {
             Some(error) => tracing::warn!(error = error as &dyn std::error::Error, ?wait, "no line to the server"),
             None => tracing::info!(?wait, "the stream has ended"),

@@ -17,10 +17,13 @@ async fn who_reconnects_in_time_carries_on_and_the_newest_stream_wins() {
 
     let mut new = RawWorker::come_back(&server, "w", &["f"], 1, vec![claim.clone()]).await;
     assert_eq!(new.registered.continued, [claim.clone()]);
-    // What is for the run goes to the new stream alone, and the run takes a place there and none on the old one.
+    // What is for the run goes to the new stream alone, and it takes its place there.
     raised(&mut client, "i", "e", "1").await;
     assert_eq!(new.event().await.claim.as_ref(), Some(&claim));
+    // The old one is given others only when it is heard of: most often its worker has left it.
     started(&mut client, "j").await;
+    assert_eq!(status(&mut client, "j").await.worker, "");
+    old.heartbeat(&[]).await;
     let other = old.take().await;
     assert_eq!(other.claim.as_ref().map(|claim| claim.instance_id.as_str()), Some("j"));
     terminated(&mut client, "i").await;

@@ -140,7 +140,7 @@ fn names(text: &str, word: &str) -> bool {
         let is_library = word.starts_with(|c: char| c.is_ascii_lowercase());
         let follows =
             if is_library { after.starts_with("::") || after.starts_with(';') } else { !after.starts_with(is_of_name) };
-        let leads = !before.ends_with(is_of_name) && !(is_library && before.ends_with("::"));
+        let leads = !(before.ends_with(is_of_name) || is_library && before.ends_with("::"));
         follows && leads
     })
 }

@@ -6,7 +6,7 @@ use soloist::{
         command::{Command, ReportBody, Start},
         ids::Arrival,
         request::{Outcome, Remembered},
-        time::Timestamp,
+        time::{Steady, Timestamp},
     },
     store::record,
 };
@@ -40,7 +40,7 @@ fn remembered() -> Remembered {
         digest: u128::MAX - 1,
         outcome: Outcome::Replaced,
         execution,
-        accepted_at: Timestamp(9),
+        accepted_at: Steady(9),
     }
 }
 

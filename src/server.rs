@@ -178,6 +178,7 @@ async fn drain(
     door.tasks.close();
     let drained = async {
         door.tasks.wait().await;
+        forget(reporter.clone()).await;
         serving.join_next().await
     };
     match tokio::time::timeout(within, drained).await {
@@ -185,6 +186,14 @@ async fn drain(
         Ok(Some(Ok(Err(error)))) => tracing::warn!(%error, "the transport ended badly"),
         Ok(Some(Err(error))) => tracing::error!(%error, "the transport's task has panicked"),
         Err(_) => tracing::warn!(?within, "not everybody had left when the drain was over"),
+    }
+}
+
+/// Ends the streams of those who watch the health: what they had to hear they have heard, and they don't leave by
+/// themselves.
+async fn forget(mut reporter: HealthReporter) {
+    for service in [Orchestrations::NAME, Workers::NAME, ""] {
+        reporter.clear_service_status(service).await;
     }
 }
 

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{
     ids::{ExecutionId, Revision},
-    time::{Span, Timestamp},
+    time::{Span, Steady},
 };
 
 /// The request id of a start, with a digest of everything that the start asks for.
@@ -33,7 +33,7 @@ pub struct Remembered {
     pub digest: u128,
     pub outcome: Outcome,
     pub execution: ExecutionId,
-    pub accepted_at: Timestamp,
+    pub accepted_at: Steady,
 }
 
 /// The remembered starts of one instance, the oldest first, each with the revision at which it was accepted.
@@ -46,12 +46,12 @@ pub struct Digest(Xxh3);
 
 impl Memory {
     /// The start with this request id, unless it is older than the request says to remember.
-    pub fn find(&self, request: &Request, now: Timestamp) -> Option<&Remembered> {
+    pub fn find(&self, request: &Request, now: Steady) -> Option<&Remembered> {
         self.0.iter().rev().map(|(_, r)| r).find(|r| r.id == request.id && !is_over(r, request.remember, now))
     }
 
     /// The newest of those to be forgotten before one more is remembered: too old, or too many.
-    pub fn to_forget(&self, remember: Span, max: usize, now: Timestamp) -> Option<Revision> {
+    pub fn to_forget(&self, remember: Span, max: usize, now: Steady) -> Option<Revision> {
         let old = self.0.iter().take_while(|(_, r)| is_over(r, remember, now)).count();
         let many = (self.0.len() + 1).saturating_sub(max);
         old.max(many).checked_sub(1).and_then(|last| self.0.get(last)).map(|(revision, _)| *revision)
@@ -71,8 +71,8 @@ impl Memory {
     }
 }
 
-fn is_over(remembered: &Remembered, remember: Span, now: Timestamp) -> bool {
-    now.0.saturating_sub(remembered.accepted_at.0) >= remember.as_micros()
+fn is_over(remembered: &Remembered, remember: Span, now: Steady) -> bool {
+    now - remembered.accepted_at >= remember
 }
 
 impl Digest {

@@ -13,7 +13,10 @@ pub mod timers;
 pub mod watch;
 pub mod workers;
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64},
+};
 
 use tokio::sync::{Semaphore, watch as tokio_watch};
 
@@ -83,6 +86,8 @@ pub struct Shared {
     watchers: Watchers,
     sessions: AtomicU64,
     fallen: tokio_watch::Sender<Option<Arc<str>>>,
+    /// The engine is being ended in good order.
+    ending: AtomicBool,
 }
 
 /// Why a call was not answered with what it asked for.
@@ -148,6 +153,7 @@ impl Engine {
             watchers: Watchers::new(config.watchers_max),
             sessions: AtomicU64::new(1),
             fallen: tokio_watch::Sender::new(None),
+            ending: AtomicBool::new(false),
             config,
             clock,
             entropy,
@@ -252,10 +258,16 @@ impl Shared {
     async fn reserve(&self, kib: u32) -> Result<Place, Refusal> {
         let place = self.places.clone().acquire_many_owned(kib).await;
         let place = place.map_err(|_| Refusal::Unavailable("the server is shutting down"))?;
-        if self.fallen.borrow().is_some() {
-            return Err(Refusal::Unavailable("the server's store has failed"));
-        }
+        self.check_store()?;
         Ok(place)
+    }
+
+    /// Once the store has failed nothing is begun any more.
+    fn check_store(&self) -> Result<(), Refusal> {
+        match *self.fallen.borrow() {
+            Some(_) => Err(Refusal::Unavailable("the server's store has failed")),
+            None => Ok(()),
+        }
     }
 
     /// Nobody hears of anything before it is durable, be it a success or a rejection.

@@ -56,6 +56,8 @@ impl Shared {
             let now = self.clock.now().steady;
             partition.amend(&key, |instance| {
                 if let Some(lease) = &mut instance.lease {
+                    // Its worker will be told today's lease duration when it comes back.
+                    lease.ttl = lease.ttl.max(self.config.lease_ttl);
                     lease.renew(now);
                 }
             });

@@ -57,12 +57,10 @@ impl Engine {
         held: HashMap<Proof, InstanceKey>,
     ) -> Result<Connected, Refusal> {
         let shared = &self.shared;
-        if shared.dispatch.sessions() >= shared.config.workers_max {
-            return Err(Refusal::TooMany("workers"));
-        }
         let id = SessionId(shared.sessions.fetch_add(1, Ordering::Relaxed));
         let session = Session::new(id, hub, worker, functions, max_runs);
-        let matches = shared.dispatch.join(&session, held.len());
+        let matches = shared.dispatch.join(&session, held.len(), shared.config.workers_max);
+        let matches = matches.ok_or(Refusal::TooMany("workers"))?;
         let connection = Connection { shared: shared.clone(), session };
         shared.grant(matches);
         let mut connected = Connected { connection, continued: Vec::new(), lost: Vec::new() };
@@ -95,10 +93,11 @@ impl Engine {
         report: Report,
     ) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
         let shared = Arc::clone(&self.shared);
-        let verdict = shared.partition(&key).submit(&key, &Command::Report(report), shared.clock.now(), None);
+        let submit = || shared.partition(&key).submit(&key, &Command::Report(report), shared.clock.now(), None);
+        let verdict = shared.check_store().map(|()| submit());
         async move {
             let partition = shared.partition(&key);
-            shared.answer(partition, verdict).await.map(|_| ())
+            shared.answer(partition, verdict?).await.map(|_| ())
         }
     }
 
@@ -134,7 +133,6 @@ impl Shared {
         session.hold(Held { key: key.clone(), proof, events_sent: 0 });
         if let Some(before) = self.dispatch.reroute(proof.claim, session.id) {
             before.let_go(proof.claim);
-            self.grant(self.dispatch.resume(before.id));
         }
         let partition = self.partition(&key);
         let found = partition.attach(&key, proof, self.clock.now());

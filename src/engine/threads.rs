@@ -36,6 +36,18 @@ pub struct Threads {
     timers: JoinSet<()>,
 }
 
+/// Held by everything that moves the engine: should one end before its time, by a panic, the server must not go on
+/// without it.
+struct Moving(Arc<Shared>);
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        if !self.0.ending.load(Ordering::Relaxed) {
+            self.0.fall("a part of the engine has ended");
+        }
+    }
+}
+
 impl Engine {
     /// Sets the engine in motion, on the current runtime.
     pub fn run(&self) -> std::io::Result<Threads> {
@@ -43,20 +55,20 @@ impl Engine {
         let (committed, mut to_carry_out) = mpsc::channel(COMMITS_AHEAD);
         let under_way = Arc::new(AtomicI64::new(IDLE));
 
-        let (engine, clock) = (shared.clone(), under_way.clone());
-        let committer =
-            Builder::new().name("committer".into()).spawn(move || commit_all(&engine, &clock, &committed))?;
+        let (moving, clock) = (Moving(shared.clone()), under_way.clone());
+        let commit_all = move || commit_all(&moving.0, &clock, &committed);
+        let committer = Builder::new().name("committer".into()).spawn(commit_all)?;
 
         let mut effects = JoinSet::new();
-        let engine = shared.clone();
+        let moving = Moving(shared.clone());
         effects.spawn(async move {
             while let Some(committed) = to_carry_out.recv().await {
-                engine.carry_out(committed);
+                moving.0.carry_out(committed);
             }
         });
 
         let mut timers = JoinSet::new();
-        timers.spawn(fire(shared.clone()));
+        timers.spawn(fire(Moving(shared.clone())));
         timers.spawn(watch_commits(shared.clone(), under_way));
         Ok(Threads { shared, committer, effects, timers })
     }
@@ -65,6 +77,7 @@ impl Engine {
 impl Threads {
     /// Ends everything in order: no more timers, the last commits, their effects, the store.
     pub async fn end(mut self) -> Result<(), CommitError> {
+        self.shared.ending.store(true, Ordering::Relaxed);
         self.timers.shutdown().await;
         self.shared.queue.close();
         while self.effects.join_next().await.is_some() {}
@@ -112,7 +125,8 @@ fn describe(error: &CommitError) -> String {
     text
 }
 
-async fn fire(shared: Arc<Shared>) {
+async fn fire(moving: Moving) {
+    let shared = &moving.0;
     loop {
         while let Some(key) = shared.timers.pop_due(shared.clock.now().steady) {
             shared.tick(&key);

@@ -134,7 +134,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<Remembered, Undecodable> {
             other => return Err(unknown("outcome", other)),
         },
         execution: ExecutionId(sixteen(&row.execution, "execution")?),
-        accepted_at: Timestamp(row.accepted_at),
+        accepted_at: Steady(row.accepted_at),
     })
 }
 

@@ -1,5 +1,9 @@
 //! A first story, and what tools ask a server: health and reflection.
 
+mod drain;
+mod health;
+mod services;
+
 use soloist::proto::v1::{self, StartOutcome};
 use tonic::Code;
 

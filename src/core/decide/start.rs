@@ -58,7 +58,7 @@ fn started(start: &Start) -> Event {
 /// The earlier start with the same request id, if it asked for the same.
 fn remembered<'a>(found: Found<'a>, start: &Start) -> Result<Option<&'a Remembered>, Rejection> {
     let (Some(instance), Some(request)) = (found.instance, &start.request) else { return Ok(None) };
-    match instance.memory.find(request, found.now.wall) {
+    match instance.memory.find(request, found.now.steady) {
         Some(first) if first.digest != request.digest => {
             Err(Rejection::RequestIdReused { request_id: request.id.clone() })
         }
@@ -68,7 +68,7 @@ fn remembered<'a>(found: Found<'a>, start: &Start) -> Result<Option<&'a Remember
 
 fn remember(found: Found<'_>, start: &Start, outcome: Outcome, execution: ExecutionId, events: &mut Vec<Event>) {
     let Some(request) = &start.request else { return };
-    let accepted_at = found.now.wall;
+    let accepted_at = found.now.steady;
     let to_forget = found
         .instance
         .and_then(|instance| instance.memory.to_forget(request.remember, limits::REMEMBERED_REQUESTS_MAX, accepted_at));

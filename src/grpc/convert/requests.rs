@@ -133,14 +133,14 @@ fn retry(wrong: &mut Violations, policy: &v1::RetryPolicy) -> RetryPolicy {
 
 fn duration(wrong: &mut Violations, field: &str, duration: Option<Duration>, min: Span) -> Option<Span> {
     let given = duration?;
-    let micros = i128::from(given.seconds) * 1_000_000 + i128::from(given.nanos) / 1_000;
-    let bounds = i128::from(min.as_micros())..=i128::from(limits::DURATION_MAX.as_micros());
-    if !bounds.contains(&micros) || given.nanos.unsigned_abs() > 999_999_999 {
+    let nanos = i128::from(given.seconds) * 1_000_000_000 + i128::from(given.nanos);
+    let bounds = i128::from(min.as_micros()) * 1_000..=i128::from(limits::DURATION_MAX.as_micros()) * 1_000;
+    if !bounds.contains(&nanos) || given.nanos.unsigned_abs() > 999_999_999 {
         let least = if min == Span::ZERO { "0 s" } else { "1 ms" };
         let shown = format!("{} s and {} ns", given.seconds, given.nanos);
         wrong.add(field, format!("must be {least} to 365 days"), &shown);
     }
-    i64::try_from(micros).ok().map(Span::from_micros)
+    i64::try_from(nanos / 1_000).ok().map(Span::from_micros)
 }
 
 fn tags(wrong: &mut Violations, tags: &HashMap<String, String>) {

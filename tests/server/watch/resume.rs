@@ -152,7 +152,7 @@ async fn the_library_s_watch_goes_on_over_restarts_without_a_gap() {
     let mut worker = RawWorker::join(&server, "w", &["f"], 1).await;
     let run = running(&mut client, &mut worker, "i").await;
     let request = WatchStatusRequest { until_terminal: true, ..after("i", 0) };
-    let mut watch = library.watch(request).await.expect("a watch");
+    let mut watch = library.watch(request);
     let mut seen = Vec::new();
     for kill in [false, true] {
         progress(&mut worker, &run, 0..5).await;

@@ -37,6 +37,9 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 type Orchestrations = OrchestrationServiceServer<Orchestration>;
 type Workers = WorkerServiceServer<Work>;
 
+/// What health is asked for; the empty name is the server as a whole.
+const SERVICES: [&str; 3] = ["", Orchestrations::NAME, Workers::NAME];
+
 /// Why the server could not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -168,11 +171,8 @@ async fn drain(
     mut serving: JoinSet<Result<(), tonic::transport::Error>>,
     within: Duration,
 ) {
-    // Who watches the health hears the last word; then the watch ends, for one that goes on would hold up the drain.
-    let mut reporter = reporter.clone();
-    for service in ["", Orchestrations::NAME, Workers::NAME] {
-        reporter.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
-        reporter.clear_service_status(service).await;
+    for service in SERVICES {
+        reporter.clone().set_service_status(service, tonic_health::ServingStatus::NotServing).await;
     }
     door.drain.cancel();
     door.tasks.close();
@@ -192,7 +192,7 @@ async fn drain(
 /// Ends the streams of those who watch the health: what they had to hear they have heard, and they don't leave by
 /// themselves.
 async fn forget(mut reporter: HealthReporter) {
-    for service in [Orchestrations::NAME, Workers::NAME, ""] {
+    for service in SERVICES {
         reporter.clear_service_status(service).await;
     }
 }

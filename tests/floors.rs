@@ -140,8 +140,8 @@ fn names(text: &str, word: &str) -> bool {
         let is_library = word.starts_with(|c: char| c.is_ascii_lowercase());
         let follows =
             if is_library { after.starts_with("::") || after.starts_with(';') } else { !after.starts_with(is_of_name) };
-        let is_part = before.ends_with(is_of_name) || is_library && before.ends_with("::");
-        follows && !is_part
+        let leads = !(before.ends_with(is_of_name) || is_library && before.ends_with("::"));
+        follows && leads
     })
 }
 

@@ -112,7 +112,7 @@ pub async fn stopped(stop: Stop) {
 }
 
 fn ended(served: Result<(), server::ServeError>) -> Result<Exit, Error> {
-    served.context("the server ended")?;
+    served.map_err(anyhow::Error::new)?;
     info!("ended");
     Ok(Exit::Done)
 }

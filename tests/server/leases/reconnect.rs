@@ -16,7 +16,7 @@ async fn who_reconnects_in_time_carries_on_and_the_newest_stream_wins() {
     let claim = run.claim.clone().expect("a claim");
 
     let mut new = RawWorker::come_back(&server, "w", &["f"], 1, vec![claim.clone()]).await;
-    assert_eq!(new.registered.continued, [claim.clone()]);
+    assert_eq!(new.registered.continued, std::slice::from_ref(&claim));
     // What is for the run goes to the new stream alone, and it takes its place there.
     raised(&mut client, "i", "e", "1").await;
     assert_eq!(new.event().await.claim.as_ref(), Some(&claim));

@@ -138,7 +138,10 @@ impl Watch {
                 Ok(transition) if transition.sequence == self.sequence + 1 => {
                     self.backlog.push_back(Item::transition(transition));
                 }
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => self.look_at_current(ItemKind::Resync).await?,
+                Ok(_) => self.look_at_current(ItemKind::Resync).await?,
+                // What comes next tells by its number whether anything is missing: perhaps all of it was seen in the
+                // current state already.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => {
                     return Err(Refusal::Unavailable("the server is shutting down"));
                 }

@@ -138,7 +138,9 @@ impl Watch {
                 Ok(transition) if transition.sequence == self.sequence + 1 => {
                     self.backlog.push_back(Item::transition(transition));
                 }
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => self.look_at_current(ItemKind::Resync).await?,
+                Ok(_) => self.look_at_current(ItemKind::Resync).await?,
+                // The number of the next one tells whether any was missed that the current state had not shown.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => {
                     return Err(Refusal::Unavailable("the server is shutting down"));
                 }

@@ -13,7 +13,7 @@ pub const HELD: &str = "held";
 
 /// A few short ids, so that calls meet, and some that are none.
 pub fn id() -> BoxedStrategy<String> {
-    prop_oneof![8 => "[a-d]", 1 => Just(HELD.to_string()), 1 => ".{0,8}", 1 => "\\PC{0,300}", 1 => Just("@x".into())]
+    prop_oneof![8 => "[a-d]", 4 => Just(HELD.to_string()), 1 => ".{0,8}", 1 => "\\PC{0,300}", 1 => Just("@x".into())]
         .boxed()
 }
 

@@ -5,7 +5,7 @@ use soloist::proto::v1::{self, work_request::Message as Say, work_response::Mess
 use tonic::Code;
 
 use super::{assert_unharmed, assert_works, in_time, messages, runner};
-use crate::support::{Client, Server};
+use crate::support::{Client, Server, start};
 
 #[derive(Clone, Debug)]
 enum Ask {
@@ -27,6 +27,21 @@ fn ask() -> impl Strategy<Value = Ask> {
 }
 
 impl Ask {
+    /// The same of the instance that is held, where it is about that.
+    fn about(mut self, held: &str) -> Ask {
+        let id = match &mut self {
+            Ask::Start(request) => &mut request.instance_id,
+            Ask::Get(request) => &mut request.instance_id,
+            Ask::Watch(request) => &mut request.instance_id,
+            Ask::Raise(request) => &mut request.instance_id,
+            Ask::Terminate(request) => &mut request.instance_id,
+        };
+        if id == messages::HELD {
+            *id = held.into();
+        }
+        self
+    }
+
     /// Asks, and asserts that the answer is one that a caller can do something with.
     async fn of(self, client: &mut Client) {
         let what = format!("{self:?}");
@@ -77,31 +92,34 @@ fn whatever_callers_ask_they_are_answered() {
     runtime.block_on(assert_unharmed(server));
 }
 
-/// One stream from its beginning to its end: what a worker says, with callers in between.
-async fn work(server: &Server, client: &mut Client, register: v1::Register, said: Vec<(v1::WorkRequest, Option<Ask>)>) {
-    // Something to hold, if the worker serves it and is let in.
-    let held = v1::StartSingletonRequest {
-        instance_id: messages::HELD.into(),
-        function_name: "f".into(),
-        conflict_policy: v1::ConflictPolicy::UseExisting.into(),
-        ..Default::default()
-    };
-    let _ = client.start_singleton(held).await;
+/// One stream from its beginning to its end: what a worker says, with callers in between. Without a Register it serves
+/// the instance that is held.
+async fn work(
+    server: &Server,
+    client: &mut Client,
+    held: &str,
+    register: Option<v1::Register>,
+    said: Vec<(v1::WorkRequest, Option<Ask>)>,
+) {
     let (say, saying) = tokio::sync::mpsc::channel(64);
     let stream = server.workers().await.work(tokio_stream::wrappers::ReceiverStream::new(saying)).await;
     let mut hear = stream.expect("a stream").into_inner();
+    let serves = register.is_none();
+    let register = register.unwrap_or_else(|| v1::Register {
+        worker_name: "w".into(),
+        functions: vec!["f".into(), "g".into()],
+        max_runs: 100,
+        held: Vec::new(),
+    });
     let first = v1::WorkRequest { sequence: 1, message: Some(Say::Register(register)) };
     say.send(first).await.expect("the stream is open");
     let mut claim = None;
-    if matches!(hear.message().await, Ok(Some(v1::WorkResponse { message: Some(Heard::Registered(_)) }))) {
-        // A run may come or not, depending on what the worker serves: an unanswerable heartbeat tells that it has not.
-        let heartbeat = Some(Say::Heartbeat(v1::Heartbeat::default()));
-        let _ = say.send(v1::WorkRequest { sequence: 2, message: heartbeat }).await;
-        while let Ok(Some(heard)) = hear.message().await {
-            match heard.message {
-                Some(Heard::Run(run)) => claim = run.claim,
-                Some(Heard::HeartbeatAcked(_)) => break,
-                _ => {}
+    if serves {
+        client.start_singleton(start("f", held)).await.expect("started");
+        while claim.is_none() {
+            let heard = hear.message().await.expect("the stream goes on").expect("the stream does not end");
+            if let Some(Heard::Run(run)) = heard.message {
+                claim = run.claim.filter(|claim| claim.instance_id == held);
             }
         }
     }
@@ -109,15 +127,13 @@ async fn work(server: &Server, client: &mut Client, register: v1::Register, said
     let reader = tokio::spawn(async move { while let Ok(Some(_)) = hear.message().await {} });
     for (mut request, ask) in said {
         if let Some(claim) = &claim {
-            claims_of(&mut request)
-                .into_iter()
-                .filter(|c| c.instance_id == messages::HELD)
-                .for_each(|c| *c = claim.clone());
+            let placeholders = claims_of(&mut request).into_iter().filter(|claim| claim.instance_id == messages::HELD);
+            placeholders.for_each(|placeholder| *placeholder = claim.clone());
         }
         // The server may have ended the stream, with reason.
         let _ = say.send(request).await;
         if let Some(ask) = ask {
-            ask.of(client).await;
+            ask.about(held).of(client).await;
         }
     }
     drop(say);
@@ -145,17 +161,14 @@ fn whatever_a_worker_says_its_stream_goes_on_or_ends() {
     let server = Server::start(folder.path());
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let client = runtime.block_on(server.client());
-    let serves_held = v1::Register {
-        worker_name: "w".into(),
-        functions: vec!["f".into(), "g".into()],
-        max_runs: 3,
-        held: Vec::new(),
-    };
-    let register = prop_oneof![4 => Just(serves_held), 1 => messages::register()];
+    let register = proptest::option::weighted(0.2, messages::register());
+    let cases = std::cell::Cell::new(0);
     let said = vec((messages::said(), proptest::option::weighted(0.3, ask())), 0..20);
     let mut runner = runner("whatever_a_worker_says_its_stream_goes_on_or_ends", 100);
     let outcome = runner.run(&(register, said), |(register, said)| {
-        runtime.block_on(in_time("a worker's stream", work(&server, &mut client.clone(), register, said)));
+        cases.set(cases.get() + 1);
+        let (held, mut client) = (format!("held-{}", cases.get()), client.clone());
+        runtime.block_on(in_time("a worker's stream", work(&server, &mut client, &held, register, said)));
         Ok(())
     });
     outcome.expect("every stream goes on or ends");

@@ -9,7 +9,7 @@ use crate::support::{Client, Server, start};
 
 #[derive(Clone, Debug)]
 enum Ask {
-    Start(v1::StartSingletonRequest),
+    Start(Box<v1::StartSingletonRequest>),
     Get(v1::GetStatusRequest),
     Watch(v1::WatchStatusRequest),
     Raise(v1::RaiseEventRequest),
@@ -18,7 +18,7 @@ enum Ask {
 
 fn ask() -> impl Strategy<Value = Ask> {
     prop_oneof![
-        3 => messages::start().prop_map(Ask::Start),
+        3 => messages::start().prop_map(|request| Ask::Start(Box::new(request))),
         1 => messages::get().prop_map(Ask::Get),
         1 => messages::watch().prop_map(Ask::Watch),
         1 => messages::raise().prop_map(Ask::Raise),
@@ -47,7 +47,7 @@ impl Ask {
         let what = format!("{self:?}");
         let answered = async {
             match self {
-                Ask::Start(request) => client.start_singleton(request).await.map(drop),
+                Ask::Start(request) => client.start_singleton(*request).await.map(drop),
                 Ask::Get(request) => client.get_status(request).await.map(drop),
                 Ask::Raise(request) => client.raise_event(request).await.map(drop),
                 Ask::Terminate(request) => client.terminate_instance(request).await.map(drop),

@@ -37,6 +37,9 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 type Orchestrations = OrchestrationServiceServer<Orchestration>;
 type Workers = WorkerServiceServer<Work>;
 
+/// What health is asked for; the empty name is the server as a whole.
+const SERVICES: [&str; 3] = ["", Orchestrations::NAME, Workers::NAME];
+
 /// Why the server could not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -168,9 +171,9 @@ async fn drain(
     mut serving: JoinSet<Result<(), tonic::transport::Error>>,
     within: Duration,
 ) {
-    reporter.set_not_serving::<Orchestrations>().await;
-    reporter.set_not_serving::<Workers>().await;
-    reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    for service in SERVICES {
+        reporter.clone().set_service_status(service, tonic_health::ServingStatus::NotServing).await;
+    }
     door.drain.cancel();
     door.tasks.close();
     let drained = async {
@@ -189,7 +192,7 @@ async fn drain(
 /// Ends the streams of those who watch the health: what they had to hear they have heard, and they don't leave by
 /// themselves.
 async fn forget(mut reporter: HealthReporter) {
-    for service in [Orchestrations::NAME, Workers::NAME, ""] {
+    for service in SERVICES {
         reporter.clear_service_status(service).await;
     }
 }

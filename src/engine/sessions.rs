@@ -93,10 +93,11 @@ impl Engine {
         report: Report,
     ) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
         let shared = Arc::clone(&self.shared);
-        let verdict = shared.partition(&key).submit(&key, &Command::Report(report), shared.clock.now(), None);
+        let submit = || shared.partition(&key).submit(&key, &Command::Report(report), shared.clock.now(), None);
+        let verdict = shared.check_store().map(|()| submit());
         async move {
             let partition = shared.partition(&key);
-            shared.answer(partition, verdict).await.map(|_| ())
+            shared.answer(partition, verdict?).await.map(|_| ())
         }
     }
 

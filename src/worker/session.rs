@@ -268,8 +268,7 @@ impl Session {
 
     /// There is no stream any more: after a rest another one is opened.
     fn lost(&mut self, error: Option<Error>) {
-        let asked = error.as_ref().and_then(Error::retry_delay);
-        let wait = asked.map_or_else(|| self.backoff.wait(), |asked| asked.min(LONGEST_WAIT));
+        let wait = self.backoff.wait_after(error.as_ref());
         match &error {
             Some(error) => tracing::warn!(error = error as &dyn std::error::Error, ?wait, "no line to the server"),
             None => tracing::info!(?wait, "the stream has ended"),

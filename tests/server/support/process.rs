@@ -37,6 +37,11 @@ impl Server {
         Server::try_start(folder, flags, environment).unwrap_or_else(|(_, stderr)| panic!("not ready: {stderr}"))
     }
 
+    /// Starts where another one was, so that its clients find this one: `address` is that one's.
+    pub fn start_at(address: &str, folder: &Path, environment: &[(&str, &str)]) -> Server {
+        Server::start_with(folder, &["--listen", address.trim_start_matches("http://")], environment)
+    }
+
     /// The same, or how it ended and what it said.
     pub fn try_start(
         folder: &Path,

@@ -127,4 +127,42 @@ impl RawWorker {
             other => panic!("no answer to a heartbeat: {other:?}"),
         }
     }
+
+    /// Reports that the attempt has failed.
+    pub async fn fail(&mut self, run: &v1::Run, message: &str, non_retriable: bool) -> Heard {
+        let failure = v1::Failure {
+            error_type: "Oops".into(),
+            message: message.into(),
+            details: "at line 7".into(),
+            non_retriable,
+        };
+        self.ask(Say::Failed(v1::Failed { claim: run.claim.clone(), failure: Some(failure) })).await
+    }
+
+    /// Gives the run back.
+    pub async fn give_back(&mut self, run: &v1::Run) -> Heard {
+        self.ask(Say::Stopped(v1::Stopped { claim: run.claim.clone() })).await
+    }
+
+    /// The next order to stop; heartbeats' answers on the way are passed over.
+    pub async fn cancel(&mut self) -> v1::Cancel {
+        loop {
+            match self.hear().await {
+                Heard::Cancel(cancel) => return cancel,
+                Heard::HeartbeatAcked(_) => {}
+                other => panic!("no cancel: {other:?}"),
+            }
+        }
+    }
+
+    /// The next event; heartbeats' answers on the way are passed over.
+    pub async fn event(&mut self) -> v1::Event {
+        loop {
+            match self.hear().await {
+                Heard::Event(event) => return event,
+                Heard::HeartbeatAcked(_) => {}
+                other => panic!("no event: {other:?}"),
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The program as a process, callers, and a worker that speaks the protocol by hand.
 
 pub mod process;
+pub mod recorder;
 pub mod seed;
 pub mod worker;
 

@@ -139,7 +139,7 @@ impl Watch {
                     self.backlog.push_back(Item::transition(transition));
                 }
                 Ok(_) => self.look_at_current(ItemKind::Resync).await?,
-                // The next one's number tells whether anything is missing.
+                // The number of the next one tells whether any was missed that the current state had not shown.
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => {
                     return Err(Refusal::Unavailable("the server is shutting down"));

@@ -14,6 +14,7 @@ mod jumps;
 mod ledger;
 mod player;
 #[path = "../server/support/seed.rs"]
+#[expect(dead_code, reason = "the stories about the server draw more from it")]
 mod seed;
 mod stage;
 mod visible;

@@ -1,6 +1,6 @@
 //! What the server as a whole takes: watchers, workers, events and remembered requests.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use soloist::proto::v1::{
     self, ConflictPolicy, StartOutcome, work_request::Message as Say, work_response::Message as Heard,
@@ -16,6 +16,11 @@ fn assert_exhausted(status: &Status, reason: &str) {
     assert_eq!((status.code(), error_info(status).reason.as_str()), (Code::ResourceExhausted, reason));
     let retry = status.get_error_details().retry_info().cloned().expect("a RetryInfo");
     assert!(retry.retry_delay.is_some_and(|delay| !delay.is_zero()), "{retry:?}");
+}
+
+/// Waits for what the server does by and by; panics if it does not.
+async fn in_time<F: Future>(waiting: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("a place becomes free")
 }
 
 async fn watch(client: &mut Client) -> Result<tonic::Streaming<v1::WatchStatusResponse>, Status> {
@@ -44,12 +49,15 @@ async fn one_watcher_too_many_is_told_to_come_later_and_finds_the_place_of_one_t
 
     drop(watches.pop());
     // The server hears of it by and by.
-    let found = loop {
-        match watch(&mut client).await {
-            Ok(found) => break found,
-            Err(status) => assert_exhausted(&status, "TOO_MANY"),
+    let found = in_time(async {
+        loop {
+            match watch(&mut client).await {
+                Ok(found) => break found,
+                Err(status) => assert_exhausted(&status, "TOO_MANY"),
+            }
         }
-    };
+    });
+    let found = found.await;
     assert_exhausted(&watch(&mut client).await.expect_err("three again"), "TOO_MANY");
     drop((found, watches));
 }
@@ -71,13 +79,15 @@ async fn one_worker_too_many_is_told_to_come_later_and_finds_the_place_of_one_th
     assert_eq!(value(&error_info(&refused), "limit"), "workers");
 
     drop(first);
-    let third = loop {
-        match join(&server).await {
-            Ok(worker) => break worker,
-            Err(status) => assert_exhausted(&status, "TOO_MANY"),
+    let third = in_time(async {
+        loop {
+            match join(&server).await {
+                Ok(worker) => break worker,
+                Err(status) => assert_exhausted(&status, "TOO_MANY"),
+            }
         }
-    };
-    drop(third);
+    });
+    drop(third.await);
     client.start_singleton(start("f", "a")).await.expect("started");
     let run = second.take().await;
     second.complete(&run, "1").await;

@@ -2,6 +2,7 @@
 
 pub mod crowd;
 pub mod process;
+pub mod recorder;
 pub mod seed;
 pub mod worker;
 

@@ -13,7 +13,7 @@ use crate::{
 /// Rows that are read at a time.
 const PAGE: usize = 4096;
 
-/// Why what the store has could not be taken over. The files are as they were.
+/// Why what the store has could not be taken over. It was claimed already; what it holds of instances is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
     #[error(transparent)]

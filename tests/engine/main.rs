@@ -6,6 +6,7 @@
 #![cfg(feature = "server")]
 #![expect(clippy::disallowed_methods, reason = "a test starts tasks and clocks of its own")]
 
+mod behind;
 mod clock;
 mod commits;
 mod group;
@@ -13,6 +14,7 @@ mod jumps;
 mod ledger;
 mod player;
 #[path = "../server/support/seed.rs"]
+#[expect(dead_code, reason = "the stories about the server draw more from it")]
 mod seed;
 mod stage;
 mod visible;

@@ -35,13 +35,7 @@ fn rows() -> Vec<Vec<u8>> {
 fn remembered() -> Remembered {
     let mut world = World::new();
     let execution = world.start().execution;
-    Remembered {
-        id: "r".into(),
-        digest: u128::MAX - 1,
-        outcome: Outcome::Replaced,
-        execution,
-        accepted_at: Steady(9),
-    }
+    Remembered { id: "r".into(), digest: u128::MAX - 1, outcome: Outcome::Replaced, execution, accepted_at: Steady(9) }
 }
 
 /// Reads the bytes as every kind of row; whatever they are, this returns.

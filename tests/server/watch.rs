@@ -4,12 +4,10 @@ mod crowd;
 mod resume;
 mod wishes;
 
-use std::time::Duration;
-
 use soloist::proto::v1::{self, RuntimeStatus, work_request::Message as Say};
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
-use crate::support::{Client, RawWorker, start};
+use crate::support::{Client, RawWorker, process::PATIENCE, start};
 
 type Stream = Streaming<v1::WatchStatusResponse>;
 
@@ -31,12 +29,16 @@ fn after(id: &str, revision: u64) -> v1::WatchStatusRequest {
 /// The next item that is no heartbeat.
 async fn next(stream: &mut Stream) -> v1::WatchStatusResponse {
     loop {
-        let item = tokio::time::timeout(Duration::from_secs(30), stream.message()).await;
-        let item = item.expect("there is more to see").expect("the watch goes on").expect("it does not end");
+        let item = comes(stream).await.expect("the watch goes on").expect("it does not end");
         if !item.heartbeat {
             return item;
         }
     }
+}
+
+/// What comes next, be it an item or the end.
+async fn comes(stream: &mut Stream) -> Result<Option<v1::WatchStatusResponse>, Status> {
+    tokio::time::timeout(PATIENCE, stream.message()).await.expect("something comes")
 }
 
 /// What an item tells: its number, and the status.

@@ -176,6 +176,11 @@ impl Hand {
     }
 }
 
+/// What a function says next.
+async fn heard<T>(said: &mut mpsc::UnboundedReceiver<T>) -> T {
+    timeout(PATIENCE, said.recv()).await.expect("the function says it").expect("the worker is there")
+}
+
 #[tokio::test]
 async fn a_function_runs_on_while_the_server_is_away() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -249,20 +254,20 @@ async fn a_function_that_was_terminated_cleans_up_and_makes_room() {
         let timeout = if why == Cancellation::TimedOut { run_timeout } else { None };
         let request = v1::StartSingletonRequest { run_timeout: timeout, ..start("f", "i") };
         let first = client.start_singleton(request).await.expect("it is free").into_inner();
-        let (token, None) = said.recv().await.expect("it begins") else { panic!("it has not begun") };
+        let (token, None) = heard(&mut said).await else { panic!("it has not begun") };
         tokens.push(token);
         match why {
             Cancellation::Terminated => drop(terminated(&mut client, "i").await),
             Cancellation::Replaced => drop(super::replaced(&mut client, "i").await),
             _ => {}
         }
-        assert_eq!(said.recv().await, Some((token, Some(why))));
+        assert_eq!(heard(&mut said).await, (token, Some(why)));
         if why == Cancellation::Replaced {
             // The replacement is handed out as soon as the function has returned; the lease is ten minutes long.
-            let (next, None) = said.recv().await.expect("it begins") else { panic!("it has not begun") };
+            let (next, None) = heard(&mut said).await else { panic!("it has not begun") };
             tokens.push(next);
             terminated(&mut client, "i").await;
-            assert_eq!(said.recv().await, Some((next, Some(Cancellation::Terminated))));
+            assert_eq!(heard(&mut said).await, (next, Some(Cancellation::Terminated)));
         } else {
             let status = status(&mut client, "i").await;
             assert_eq!((status.runtime_status(), &status.execution_id), (ended, &first.execution_id));
@@ -366,7 +371,7 @@ async fn a_worker_that_is_shut_down_gives_its_runs_back() {
         }
     }));
     client.start_singleton(v1::StartSingletonRequest { retry: attempts(2), ..start("f", "i") }).await.expect("free");
-    assert_eq!(said.recv().await, Some(1));
+    assert_eq!(heard(&mut said).await, 1);
     let mut other = RawWorker::join(&server, "other", &["f"], 1).await;
     hand.stop().await;
     // At once, though the lease is ten minutes long.

@@ -20,7 +20,11 @@ async fn who_reconnects_in_time_carries_on_and_the_newest_stream_wins() {
     // What is for the run goes to the new stream alone, and the run takes a place there and none on the old one.
     raised(&mut client, "i", "e", "1").await;
     assert_eq!(new.event().await.claim.as_ref(), Some(&claim));
+    // A stream whose run came back on another one may be dead: it is given nothing before it is heard of.
     started(&mut client, "j").await;
+    let waiting = status(&mut client, "j").await;
+    assert_eq!(waiting.pending_reason, "waiting for a worker of function 'f' that has room");
+    old.heartbeat(&[]).await;
     let other = old.take().await;
     assert_eq!(other.claim.as_ref().map(|claim| claim.instance_id.as_str()), Some("j"));
     terminated(&mut client, "i").await;

@@ -2,6 +2,7 @@
 
 pub mod crowd;
 pub mod process;
+pub mod recorder;
 pub mod seed;
 pub mod worker;
 
@@ -30,7 +31,9 @@ pub async fn until(client: &mut Client, id: &str, wanted: impl Fn(&v1::InstanceS
     let request = v1::WatchStatusRequest { instance_id: id.into(), wait_for_start: true, ..Default::default() };
     let mut watch = client.watch_status(request).await.expect("a watch").into_inner();
     loop {
-        let item = watch.message().await.expect("the watch goes on").expect("the watch does not end");
+        let item = tokio::time::timeout(process::PATIENCE, watch.message()).await;
+        let item = item.unwrap_or_else(|_| panic!("{id} did not become what was wanted"));
+        let item = item.expect("the watch goes on").expect("the watch does not end");
         if let Some(status) = item.status.filter(|status| wanted(status)) {
             return status;
         }

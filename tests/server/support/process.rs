@@ -17,7 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::Client;
 
 /// Nothing in a test takes longer: what does is a failure, not patience.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `soloist serve`. Killed when it is dropped.
 pub struct Server {

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::Server;
+use super::{Server, process::PATIENCE};
 
 /// One stream of one worker.
 pub struct RawWorker {
@@ -68,7 +68,9 @@ impl RawWorker {
 
     /// The same, or how the stream ended.
     pub async fn try_hear(&mut self) -> Result<Option<Heard>, Status> {
-        Ok(self.hear.message().await?.map(|response| response.message.expect("the server says something")))
+        let heard = tokio::time::timeout(PATIENCE, self.hear.message()).await;
+        let heard = heard.unwrap_or_else(|_| panic!("the server said nothing for {PATIENCE:?}"));
+        Ok(heard?.map(|response| response.message.expect("the server says something")))
     }
 
     /// The next run that is handed out; heartbeats' answers on the way are passed over.

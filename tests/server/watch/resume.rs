@@ -6,8 +6,8 @@ use soloist::{
 };
 use tonic::Code;
 
-use super::{LONG, after, next, of, progress, revision, running, told, watch};
-use crate::support::{RawWorker, Server, error_info, start, status};
+use super::{LONG, after, comes, next, of, progress, revision, running, told, watch};
+use crate::support::{RawWorker, Server, error_info, process::PATIENCE, start, status};
 
 /// Transitions that are kept.
 const KEPT: u64 = 64;
@@ -136,10 +136,16 @@ async fn a_drain_ends_watches_as_unavailable() {
     let mut stream = watch(&client, of("i")).await;
     next(&mut stream).await;
     server.signal("TERM");
-    let ended = stream.message().await.expect_err("it does not end well");
+    let ended = comes(&mut stream).await.expect_err("it does not end well");
     assert_eq!((ended.code(), error_info(&ended).reason.as_str()), (Code::Unavailable, "DRAINING"));
     let (status, _) = server.wait().await;
     assert!(status.success(), "{status}");
+}
+
+/// What the library's watch sees next.
+async fn seen_next(watch: &mut client::Watch) -> Option<client::WatchItem> {
+    let item = tokio::time::timeout(PATIENCE, watch.next()).await.expect("something comes");
+    item.map(|item| item.expect("no error"))
 }
 
 #[tokio::test]
@@ -157,7 +163,7 @@ async fn the_library_s_watch_goes_on_over_restarts_without_a_gap() {
     for kill in [false, true] {
         progress(&mut worker, &run, 0..5).await;
         while seen.len() % 5 != 2 || seen.len() < 4 {
-            seen.push(watch.next().await.expect("it goes on").expect("no error"));
+            seen.push(seen_next(&mut watch).await.expect("it goes on"));
         }
         if kill {
             server.kill();
@@ -168,12 +174,12 @@ async fn the_library_s_watch_goes_on_over_restarts_without_a_gap() {
         worker = RawWorker::come_back(&server, "w", &["f"], 1, run.claim.clone().into_iter().collect()).await;
         progress(&mut worker, &run, 5..10).await;
         for _ in 0..5 {
-            seen.push(watch.next().await.expect("it goes on").expect("no error"));
+            seen.push(seen_next(&mut watch).await.expect("it goes on"));
         }
     }
     worker.complete(&run, "done").await;
-    while let Some(item) = watch.next().await {
-        seen.push(item.expect("no error"));
+    while let Some(item) = seen_next(&mut watch).await {
+        seen.push(item);
     }
     let numbers: Vec<u64> = seen.iter().map(|item| item.sequence).collect();
     assert_eq!(numbers, (1..=23).collect::<Vec<u64>>());

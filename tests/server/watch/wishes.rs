@@ -3,7 +3,7 @@
 use soloist::proto::v1::{self, RuntimeStatus, WatchStatusRequest};
 use tonic::Code;
 
-use super::{LONG, after, next, of, progress, revision, running, told, watch};
+use super::{LONG, after, comes, next, of, progress, revision, running, told, watch};
 use crate::support::{RawWorker, Server, error_info, start, status};
 
 #[tokio::test]
@@ -57,19 +57,19 @@ async fn a_watch_until_the_end_ends_with_it() {
     worker.complete(&run, "out").await;
     let last = next(&mut stream).await;
     assert_eq!(told(&last), (3, RuntimeStatus::Completed));
-    assert!(stream.message().await.expect("it ends well").is_none());
+    assert!(comes(&mut stream).await.expect("it ends well").is_none());
 
     // It has ended already: its end is seen, or was seen before.
     let mut stream = watch(&client, until(of("i"))).await;
     assert_eq!(told(&next(&mut stream).await), (3, RuntimeStatus::Completed));
-    assert!(stream.message().await.expect("it ends well").is_none());
+    assert!(comes(&mut stream).await.expect("it ends well").is_none());
     let mut stream = watch(&client, until(after("i", 0))).await;
     for sequence in 1..=3 {
         assert_eq!(next(&mut stream).await.sequence, sequence);
     }
-    assert!(stream.message().await.expect("it ends well").is_none());
+    assert!(comes(&mut stream).await.expect("it ends well").is_none());
     let mut stream = watch(&client, until(after("i", revision(&last)))).await;
-    assert!(stream.message().await.expect("it ends well").is_none());
+    assert!(comes(&mut stream).await.expect("it ends well").is_none());
 
     // The end that is meant is the first one that comes, also if another execution follows at once.
     running(&mut client, &mut worker, "j").await;
@@ -79,7 +79,7 @@ async fn a_watch_until_the_end_ends_with_it() {
     request.set_conflict_policy(v1::ConflictPolicy::Replace);
     client.start_singleton(request).await.expect("it takes the place");
     assert_eq!(told(&next(&mut stream).await), (3, RuntimeStatus::Terminated));
-    assert!(stream.message().await.expect("it ends well").is_none());
+    assert!(comes(&mut stream).await.expect("it ends well").is_none());
 }
 
 #[tokio::test]

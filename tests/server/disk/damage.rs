@@ -1,0 +1,142 @@
+//! Folders that a server refuses: with a clear error, a bad exit code, and every file as it was.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use rusqlite::Connection;
+use soloist::proto::v1::StartOutcome;
+
+use crate::support::{Server, start, status};
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+fn files(folder: &Path) -> Files {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    let name = |entry: &fs::DirEntry| entry.file_name().into_string().expect("a plain name");
+    entries.map(|entry| (name(&entry), fs::read(entry.path()).expect("a file"))).collect()
+}
+
+/// The folder of a server that has started these ids, one after the other, and then ended, or died.
+async fn used(folder: &Path, ids: &[&str], died: bool) {
+    let server = Server::start(folder);
+    let mut client = server.client().await;
+    for id in ids {
+        client.start_singleton(start("work", id)).await.expect("started");
+    }
+    if died {
+        server.kill();
+    } else {
+        assert!(server.stop().await.0.success());
+    }
+}
+
+/// What the server said when it refused the folder.
+fn refusal(folder: &Path) -> String {
+    match Server::try_start(folder, &[], &[]) {
+        Ok(_) => panic!("{} was not refused", folder.display()),
+        Err((status, said)) => {
+            assert_eq!(status.code(), Some(1), "{said}");
+            assert!(!said.contains("panicked"), "{said}");
+            said
+        }
+    }
+}
+
+fn assert_untouched(before: &Files, folder: &Path) {
+    let after = files(folder);
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+    for (name, bytes) in before {
+        assert!(after[name] == *bytes, "{name} has changed");
+    }
+}
+
+#[tokio::test]
+async fn a_second_server_is_refused_and_the_first_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = Server::start(folder.path());
+    let mut client = first.client().await;
+    client.start_singleton(start("work", "before")).await.expect("started");
+    let said = refusal(folder.path());
+    assert!(said.contains("is in use by another server"), "{said}");
+    let started = client.start_singleton(start("work", "after")).await.expect("the first one goes on").into_inner();
+    assert_eq!(started.outcome(), StartOutcome::Started);
+    assert!(first.stop().await.0.success());
+
+    let second = Server::start(folder.path());
+    for id in ["before", "after"] {
+        status(&mut second.client().await, id).await;
+    }
+}
+
+#[tokio::test]
+async fn a_folder_of_a_newer_server_is_refused_untouched() {
+    for died in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        used(folder.path(), &["a"], died).await;
+        fs::write(folder.path().join("FORMAT"), "soloist-store 2\n").expect("a file");
+        let before = files(folder.path());
+        let said = refusal(folder.path());
+        assert!(said.contains("has format 2") && said.contains("use a newer server"), "{said}");
+        assert_untouched(&before, folder.path());
+    }
+}
+
+/// An older copy of the database under a MARK that has seen more: acknowledged starts are gone.
+#[tokio::test]
+async fn a_database_that_ends_short_of_its_mark_is_refused_untouched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    used(folder.path(), &["a"], false).await;
+    let older = files(folder.path());
+    used(folder.path(), &["b", "c"], false).await;
+    let newer = files(folder.path());
+    fs::write(folder.path().join("soloist.db"), &older["soloist.db"]).expect("a file");
+    let before = files(folder.path());
+    let said = refusal(folder.path());
+    assert!(said.contains("damaged or replaced by an older copy"), "{said}");
+    assert_untouched(&before, folder.path());
+
+    fs::write(folder.path().join("soloist.db"), &newer["soloist.db"]).expect("a file");
+    let server = Server::start(folder.path());
+    for id in ["a", "b", "c"] {
+        status(&mut server.client().await, id).await;
+    }
+}
+
+/// A record that is not what was written is found when the records are read, after the folder was claimed: that is
+/// all that was written. What the damaged record says is believed by nobody, and nothing is lost of the others.
+#[tokio::test]
+async fn a_damaged_record_is_named_and_everything_stays_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    used(folder.path(), &["a", "b", "c"], false).await;
+    let sql = |statement: &str| {
+        let database = Connection::open(folder.path().join("soloist.db")).expect("a database");
+        assert_eq!(database.execute(statement, ()).expect("it is done"), 1);
+    };
+    sql("UPDATE record SET checksum = checksum + 1 WHERE arrival = 2");
+    let before = rows(folder.path());
+    let first = refusal(folder.path());
+    assert!(first.contains("Record row 2/0 is damaged") && first.contains("checksum"), "{first}");
+    assert_eq!(rows(folder.path()), before);
+    let again = refusal(folder.path());
+    assert!(again.contains("Record row 2/0 is damaged"), "{again}");
+    assert_eq!(rows(folder.path()), before);
+
+    sql("UPDATE record SET checksum = checksum - 1 WHERE arrival = 2");
+    let server = Server::start(folder.path());
+    for id in ["a", "b", "c"] {
+        status(&mut server.client().await, id).await;
+    }
+}
+
+/// Every row that holds something of an instance.
+fn rows(folder: &Path) -> Vec<(String, i64, i64, Vec<u8>)> {
+    let database = Connection::open(folder.join("soloist.db")).expect("a database");
+    let tables = ["record", "transition", "payload", "event", "request"];
+    let mut rows = Vec::new();
+    for table in tables {
+        let sql = format!("SELECT arrival, checksum, bytes FROM {table} ORDER BY 1, 2");
+        let mut statement = database.prepare(&sql).expect("a table");
+        let found = statement.query_map((), |row| Ok((table.into(), row.get(0)?, row.get(1)?, row.get(2)?)));
+        rows.extend(found.expect("rows").map(|row| row.expect("a row")));
+    }
+    rows
+}

@@ -1,0 +1,165 @@
+//! A disk that is full, or fails at a flush, while many callers wait for it.
+
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use soloist::proto::v1::{self, StartOutcome};
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+
+use crate::support::{Client, RawWorker, Server, error_info, start, status};
+
+const CALLERS: usize = 8;
+/// A disk that still takes writes after so many is not going to refuse them.
+const STARTS_MAX: usize = 5_000;
+
+/// What became of the starts of many callers who went on until they were refused.
+#[derive(Default)]
+struct Outcome {
+    acknowledged: Vec<v1::StartSingletonRequest>,
+    unknown: Vec<v1::StartSingletonRequest>,
+}
+
+fn request(caller: usize, n: usize) -> v1::StartSingletonRequest {
+    let id = format!("{caller} {n}");
+    v1::StartSingletonRequest {
+        input: Some(format!("\"{}\"", "x".repeat(4000))),
+        request_id: format!("request {id}"),
+        ..start("work", &id)
+    }
+}
+
+/// Starts until there is a refusal: OUTCOME_UNKNOWN, or UNAVAILABLE if the caller was late.
+async fn start_until_refused(mut client: Client, caller: usize) -> (Outcome, Status) {
+    let mut outcome = Outcome::default();
+    for n in 0..STARTS_MAX {
+        let request = request(caller, n);
+        match client.start_singleton(request.clone()).await {
+            Ok(started) => {
+                assert_eq!(started.into_inner().outcome(), StartOutcome::Started);
+                outcome.acknowledged.push(request);
+            }
+            Err(refusal) if refusal.code() == Code::Unknown && !nobody_there(&refusal) => {
+                assert_eq!(error_info(&refusal).reason, "OUTCOME_UNKNOWN", "{refusal:?}");
+                outcome.unknown.push(request);
+                let late = client.start_singleton(self::request(caller, n + 1)).await.expect_err("it is too late");
+                assert!(late.code() == Code::Unavailable || nobody_there(&late), "{late:?}");
+                return (outcome, refusal);
+            }
+            Err(refusal) => return (outcome, refusal),
+        }
+    }
+    panic!("the disk takes everything");
+}
+
+/// Whether the call met a connection that was closing: that is no word of the server's.
+fn nobody_there(status: &Status) -> bool {
+    status.source().is_some()
+}
+
+/// Many callers, a watcher and a worker of a server whose disk is about to refuse a write; and the same folder with a
+/// good disk.
+async fn a_server_fails_and_nothing_is_lost(server: Server, folder: &Path, reasons: &[&str]) {
+    let mut client = server.client().await;
+    client.start_singleton(start("work", "watched")).await.expect("started");
+    let request = v1::WatchStatusRequest { instance_id: "watched".into(), ..Default::default() };
+    let mut watch = client.watch_status(request).await.expect("a watch").into_inner();
+    watch.message().await.expect("an item").expect("an item");
+    let mut worker = RawWorker::join(&server, "w", &["something else"], 1).await;
+
+    let mut clients = Vec::new();
+    for _ in 0..CALLERS {
+        clients.push(server.client().await);
+    }
+    // A disk that fails on demand does so soon from now on.
+    std::fs::write(folder.with_extension("aged"), "").expect("a file");
+    let mut callers = JoinSet::new();
+    for (caller, client) in clients.into_iter().enumerate() {
+        callers.spawn(start_until_refused(client, caller));
+    }
+    let mut all = Outcome::default();
+    while let Some(ended) = callers.join_next().await {
+        let (outcome, refusal) = ended.expect("a caller was told what it had to be told");
+        let told = matches!(refusal.code(), Code::Unknown | Code::Unavailable);
+        assert!(told || nobody_there(&refusal), "{refusal:?}");
+        all.acknowledged.extend(outcome.acknowledged);
+        all.unknown.extend(outcome.unknown);
+    }
+    println!("{} acknowledged, {} unknown", all.acknowledged.len(), all.unknown.len());
+    assert!(!all.unknown.is_empty(), "somebody's commit has failed");
+    let ended = watch.message().await.expect_err("a watcher is told that the server goes");
+    assert_eq!(ended.code(), Code::Unavailable, "{ended:?}");
+    let ended = loop {
+        match worker.try_hear().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the worker is not told why"),
+            Err(ended) => break ended,
+        }
+    };
+    assert_eq!(ended.code(), Code::Unavailable, "{ended:?}");
+    let (status, said) = server.wait().await;
+    assert!(!status.success(), "{status}");
+    assert!(said.contains("the store has failed"), "{said}");
+    assert!(reasons.iter().any(|reason| said.contains(reason)), "none of {reasons:?} in {said}");
+
+    let server = Server::start(folder);
+    let mut client = server.client().await;
+    for request in &all.acknowledged {
+        let found = self::status(&mut client, &request.instance_id).await;
+        assert_eq!(found.input, request.input, "{}", request.instance_id);
+    }
+    for request in all.unknown {
+        let first = client.start_singleton(request.clone()).await.expect("an answer").into_inner();
+        assert!(matches!(first.outcome(), StartOutcome::Started | StartOutcome::Deduplicated), "{first:?}");
+        let again = client.start_singleton(request).await.expect("an answer").into_inner();
+        assert_eq!((again.outcome(), again.execution_id), (StartOutcome::Deduplicated, first.execution_id));
+    }
+    assert!(server.stop().await.0.success());
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_ends_the_server_and_nothing_is_lost() {
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = home.path().join("data");
+    // In units of 512 bytes or of 1 KiB, as the shell likes.
+    let script = "trap '' XFSZ; ulimit -f 2999; exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_soloist"), "serve", "--log-format", "json"]);
+    command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(&folder);
+    let server = Server::spawn(command).unwrap_or_else(|(_, said)| panic!("not ready: {said}"));
+    a_server_fails_and_nothing_is_lost(server, &folder, &["File too large", "full"]).await;
+}
+
+/// The flushes of the log and of MARK are the same call: whichever of them fails, the server ends.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_flush_ends_the_server_and_nothing_is_lost() {
+    let home = tempfile::tempdir().expect("a folder");
+    let shim = compile_shim(home.path());
+    for (case, at) in ["1", "2", "5", "30"].into_iter().enumerate() {
+        let folder = home.path().join(format!("data-{case}"));
+        let aged = folder.with_extension("aged");
+        let environment = [
+            ("LD_PRELOAD", shim.to_str().expect("text")),
+            ("FLUSH_FAILS_AT", at),
+            ("FLUSH_FAILS_FROM", aged.to_str().expect("text")),
+        ];
+        let server = Server::start_with(&folder, &[], &environment);
+        a_server_fails_and_nothing_is_lost(server, &folder, &["a flush failed", "MARK can't be written"]).await;
+    }
+}
+
+/// Rust's linker is a compiler for this, too.
+#[cfg(target_os = "linux")]
+fn compile_shim(folder: &Path) -> PathBuf {
+    let shim = folder.join("flush_fails.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server/disk/flush_fails.c");
+    let compiled =
+        Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&shim).arg(source).arg("-ldl").status();
+    assert!(compiled.expect("cc is there").success(), "the shim can be compiled");
+    shim
+}

@@ -73,7 +73,8 @@ async fn a_report_that_breaks_a_rule_is_rejected_by_name_and_the_run_goes_on() {
             assert!(rejected.message.contains(what), "case {number}, {field}: {}", rejected.message);
         }
     }
-    assert_eq!(worker.heartbeat(&[claim.clone()]).await, [claim.clone()]);
+    let one = std::slice::from_ref(&claim);
+    assert_eq!(worker.heartbeat(one).await, one);
     assert_eq!(worker.heartbeat(&vec![claim.clone(); 10_000]).await.len(), 10_000);
     let last = status(&mut client, "a").await;
     assert_eq!((last.runtime_status(), last.attempt), (RuntimeStatus::Running, 1));

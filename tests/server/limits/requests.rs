@@ -10,7 +10,7 @@ const YEAR: i64 = 365 * 24 * 3600;
 
 /// Any request.
 enum Ask {
-    Start(v1::StartSingletonRequest),
+    Start(Box<v1::StartSingletonRequest>),
     Get(v1::GetStatusRequest),
     Watch(v1::WatchStatusRequest),
     Raise(v1::RaiseEventRequest),
@@ -22,7 +22,7 @@ impl Ask {
     async fn of(self, server: &Server) -> Result<(), Status> {
         let mut client = server.client().await;
         match self {
-            Ask::Start(request) => client.start_singleton(request).await.map(drop),
+            Ask::Start(request) => client.start_singleton(*request).await.map(drop),
             Ask::Get(request) => client.get_status(request).await.map(drop),
             Ask::Watch(request) => client.watch_status(request).await.map(drop),
             Ask::Raise(request) => client.raise_event(request).await.map(drop),
@@ -49,7 +49,7 @@ struct Limit {
 fn starting(change: impl FnOnce(&mut v1::StartSingletonRequest)) -> Ask {
     let mut request = start("f", "");
     change(&mut request);
-    Ask::Start(request)
+    Ask::Start(Box::new(request))
 }
 
 fn with_retry(change: impl FnOnce(&mut RetryPolicy)) -> Ask {
@@ -276,8 +276,9 @@ async fn every_field_is_taken_at_its_limit_and_refused_by_name_beyond() {
 /// Gives a start an id of its own, unless the id is what it is about.
 fn named(ask: Ask, number: usize) -> Ask {
     match ask {
-        Ask::Start(request) if request.instance_id.is_empty() => {
-            Ask::Start(v1::StartSingletonRequest { instance_id: format!("case-{number}"), ..request })
+        Ask::Start(mut request) if request.instance_id.is_empty() => {
+            request.instance_id = format!("case-{number}");
+            Ask::Start(request)
         }
         other => other,
     }

@@ -60,8 +60,7 @@ pub fn registration(hub: &TaskHub, register: &v1::Register) -> Result<Registrati
     }
     let functions: BTreeSet<Name> = names(&mut wrong, "register.functions", &register.functions).into_iter().collect();
     let held = claims(&mut wrong, "register.held", hub, &register.held);
-    wrong.finish()?;
-    let worker = worker.ok_or_else(|| Status::internal("a violation was not named"))?;
+    let worker = wrong.finish(worker)?;
     let held = held.into_iter().map(|(key, proof)| (proof, key)).collect();
     Ok(Registration { worker, functions: functions.into_iter().collect(), max_runs: register.max_runs, held })
 }

@@ -103,7 +103,8 @@ fn token_of(line: &str) -> u64 {
 async fn a_paused_process_loses_its_run_and_is_stopped_when_it_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let finish = folder.path().join("finish");
-    let server = Server::start(&folder.path().join("data"));
+    // Long enough that nobody loses one because the machine is busy.
+    let server = Server::start_with(&folder.path().join("data"), &[], &[("SOLOIST_LEASE", "3s")]);
     let mut client = server.client().await;
     let mut paused = Process::start(&server, "paused");
     let input = Some(finish.to_string_lossy().into_owned());

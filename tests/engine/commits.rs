@@ -20,7 +20,7 @@ use crate::{
     stage::{LEASE, MOMENT, Stage, just_before, key, name, settle},
 };
 
-const STEPS: usize = 45;
+const STEPS: usize = 36;
 
 fn keys() -> Vec<InstanceKey> {
     ["a", "b", "c"].map(key).into()

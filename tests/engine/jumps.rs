@@ -20,8 +20,6 @@ use crate::{
     stage::{LEASE, MOMENT, Stage, just_before, key, settle, spec},
 };
 
-const SECOND: Span = Span::from_secs(1);
-
 /// Sets the wall clock ahead and back by hours; nothing may come of it.
 async fn jump(stage: &Stage) {
     for hours in [5, -12, 30, -23, 7, -7] {
@@ -59,7 +57,8 @@ async fn leases_and_backoffs_do_not_notice_the_wall_clock() {
     let worker = stage.worker("w").await;
     let session = &worker.session;
     let mut watch = watched(&stage).await;
-    let backoff = RetryPolicy { max_attempts: 3, initial_backoff: SECOND, max_backoff: SECOND, multiplier: 1.0 };
+    let wait = Span::from_secs(20);
+    let backoff = RetryPolicy { max_attempts: 3, initial_backoff: wait, max_backoff: wait, multiplier: 1.0 };
     let start = Start { spec: Arc::new(Spec { retry: backoff, ..spec() }), ..stage.start() };
     stage.engine.start(&key("a"), start).await.expect("started");
     seen(&mut watch, Status::Pending).await;
@@ -69,13 +68,13 @@ async fn leases_and_backoffs_do_not_notice_the_wall_clock() {
     stage.engine.report(key("a"), accept).await.expect("accepted");
 
     // A failed attempt: the backoff.
-    stage.clock.pass(SECOND);
+    stage.clock.pass(MOMENT);
     let failure = Failure { non_retriable: false, ..Failure::declared("Oops", "once".into()) };
     let failed = Report { proof: run.proof, body: ReportBody::Failed { failure } };
     stage.engine.report(key("a"), failed).await.expect("accepted");
     let before = view(&stage).await;
     jump(&stage).await;
-    stage.clock.pass(just_before(SECOND));
+    stage.clock.pass(just_before(wait));
     jump(&stage).await;
     assert_eq!(view(&stage).await.revision, before.revision, "the next attempt came early");
     stage.clock.pass(MOMENT);
@@ -152,7 +151,7 @@ async fn timestamps_never_go_back() {
     let mut last = Timestamp(0);
     for round in 0..10 {
         stage.clock.set_wall_by(if round % 2 == 0 { 9 } else { -11 });
-        stage.clock.pass(SECOND);
+        stage.clock.pass(MOMENT);
         stage.engine.start(&key("a"), stage.start()).await.expect("started");
         let Mail::Run(_, run) = session.next_mail().await else { panic!("no run") };
         stage.clock.set_wall_by(-1);

@@ -36,6 +36,8 @@ pub struct Player {
     pub ledger: Ledger,
     /// The events that the worker was given.
     pub delivered: BTreeMap<InstanceKey, BTreeSet<u64>>,
+    /// How often the progress of an execution was acknowledged, over all its attempts.
+    progressed: BTreeMap<ExecutionId, usize>,
     /// What was asked for by the calls that were told that the outcome is unknown; nothing where that is no fact.
     pub unknown: Vec<Option<Fact>>,
     /// Starts with a request id whose outcome is unknown, to be tried again.
@@ -50,7 +52,6 @@ pub struct HeldRun {
     pub key: InstanceKey,
     pub proof: Proof,
     pub execution: ExecutionId,
-    progressed: usize,
 }
 
 impl Player {
@@ -73,6 +74,7 @@ impl Player {
             ledger,
             runs: Vec::new(),
             delivered: BTreeMap::new(),
+            progressed: BTreeMap::new(),
             unknown: Vec::new(),
             lost: None,
             awaited_commits: BTreeSet::new(),
@@ -151,7 +153,8 @@ impl Player {
 
     async fn report(&mut self, step: usize, seed: &mut Seed) {
         let at = seed.below(self.runs.len() as u64) as usize;
-        let HeldRun { key, proof, execution, progressed } = self.runs[at].clone();
+        let HeldRun { key, proof, execution } = self.runs[at].clone();
+        let progressed = self.progressed.get(&execution).copied().unwrap_or_default();
         let delivered = self.delivered.get(&key).and_then(|delivered| delivered.last()).copied();
         let released = Fact::Released { key: key.clone(), token: proof.token };
         let (body, fact, is_final) = match (seed.below(9), delivered) {
@@ -182,7 +185,7 @@ impl Player {
         if is_final && !matches!(answer, Err(Refusal::Rejected(_))) {
             self.runs.remove(at);
         } else if matches!((&answer, &fact), (Ok(()), Fact::Progressed { .. })) {
-            self.runs[at].progressed += 1;
+            self.progressed.insert(execution, progressed + 1);
         }
         match answer {
             Ok(()) => self.ledger.told.push(fact),
@@ -239,7 +242,7 @@ impl Player {
             match mail {
                 Mail::Run(key, run) => {
                     self.ledger.granted(&key, run.proof.token);
-                    self.runs.push(HeldRun { key, proof: run.proof, execution: run.execution, progressed: 0 });
+                    self.runs.push(HeldRun { key, proof: run.proof, execution: run.execution });
                 }
                 Mail::Events(claim) => self.take_events(claim).await,
                 Mail::Cancel(..) => {}

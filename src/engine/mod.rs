@@ -169,10 +169,6 @@ impl Engine {
         &self.shared.config
     }
 
-    pub fn now(&self) -> crate::core::time::Now {
-        self.shared.clock.now()
-    }
-
     /// A fresh execution id.
     pub fn draw_execution_id(&self) -> ExecutionId {
         ExecutionId(self.shared.entropy.sixteen_bytes())

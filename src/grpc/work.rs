@@ -223,7 +223,7 @@ impl WorkStream {
                     let engine = &self.door.engine;
                     let mut on_its_way = OnItsWay { engine, key, proof: run.proof, left: false };
                     let Some(input) = engine.input_of(&run).await? else { continue };
-                    let run = convert::run(&on_its_way.key, &run, input, engine.now());
+                    let run = convert::run(&on_its_way.key, &run, input);
                     self.say(Message::Run(run)).await?;
                     on_its_way.left = true;
                 }

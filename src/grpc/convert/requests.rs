@@ -36,8 +36,7 @@ pub fn start(door: &Door, hub: &TaskHub, request: v1::StartSingletonRequest) -> 
     let conflict_policy = conflict_policy(&mut wrong, request.conflict_policy);
     let replaceable = replaceable(&mut wrong, request.replaceable_statuses.as_ref());
     let spec = spec(&mut wrong, &request);
-    wrong.finish()?;
-    let (Some(key), Some(spec)) = (key, spec) else { return Err(Status::internal("a violation was not named")) };
+    let (key, spec) = wrong.finish(key.zip(spec))?;
     let request_memory = door.engine.config().request_memory;
     let digest = content(&request, &spec, conflict_policy, replaceable);
     let start = Start {
@@ -169,8 +168,7 @@ pub fn raise_event(
     let name = wrong.name("name", &request.name);
     payload(&mut wrong, "input", request.input.as_deref(), door.payload_bytes_max);
     let expected_execution = expected_execution(&mut wrong, &request.expected_execution_id);
-    wrong.finish()?;
-    let (Some(key), Some(name)) = (key, name) else { return Err(Status::internal("a violation was not named")) };
+    let (key, name) = wrong.finish(key.zip(name))?;
     Ok((key, RaiseEvent { name, input: request.input.map(Arc::from), expected_execution }))
 }
 
@@ -179,8 +177,7 @@ pub fn terminate(hub: &TaskHub, request: &v1::TerminateInstanceRequest) -> Resul
     wrong.check_bytes("reason", &request.reason, limits::REASON_BYTES_MAX);
     let expected_execution = expected_execution(&mut wrong, &request.expected_execution_id);
     let key = instance_key(&mut wrong, hub, &request.instance_id);
-    wrong.finish()?;
-    let key = key.ok_or_else(|| Status::internal("a violation was not named"))?;
+    let key = wrong.finish(key)?;
     Ok((key, Terminate { reason: request.reason.as_str().into(), expected_execution }))
 }
 
@@ -196,8 +193,7 @@ pub fn wish(request: &v1::WatchStatusRequest) -> Wish {
 pub fn key(hub: &TaskHub, instance_id: &str) -> Result<InstanceKey, Status> {
     let mut wrong = Violations::default();
     let key = instance_key(&mut wrong, hub, instance_id);
-    wrong.finish()?;
-    key.ok_or_else(|| Status::internal("a violation was not named"))
+    wrong.finish(key)
 }
 
 fn instance_key(wrong: &mut Violations, hub: &TaskHub, id: &str) -> Option<InstanceKey> {

@@ -49,9 +49,11 @@ impl Violations {
         Some(format!("{}: {}{more}", first.field, first.description))
     }
 
-    /// Nothing, or everything that is wrong as one error.
-    pub fn finish(mut self) -> Result<(), Status> {
-        let Some(message) = self.summary() else { return Ok(()) };
+    /// What was parsed, or everything that is wrong as one error. What could not be parsed has been named.
+    pub fn finish<T>(mut self, parsed: Option<T>) -> Result<T, Status> {
+        let Some(message) = self.summary() else {
+            return parsed.ok_or_else(|| Status::internal("what could not be parsed was not named"));
+        };
         if self.unnamed > 0 {
             self.named.push(FieldViolation::new("…", format!("and {} more", self.unnamed)));
         }

@@ -47,6 +47,8 @@ struct Held {
     expected: BTreeSet<u64>,
     /// It has nothing to do but wait for these.
     waiting: bool,
+    /// It is not heard of any more, and works on for as long as it may.
+    silent: bool,
 }
 
 /// One connection.
@@ -122,7 +124,7 @@ impl Labourer {
                 _ = heartbeat.tick() => {
                     let sent = Instant::now();
                     self.stop_what_ran_out(sent);
-                    let accepted = self.held.values().filter(|held| held.until.is_some());
+                    let accepted = self.held.values().filter(|held| held.until.is_some() && !held.silent);
                     let claims = accepted.map(|held| held.claim.clone()).collect();
                     line.say(Say::Heartbeat(v1::Heartbeat { claims }), Asked::Heartbeat { sent }).await?;
                 }
@@ -143,6 +145,7 @@ impl Labourer {
                     events: BTreeSet::new(),
                     expected,
                     waiting: false,
+                    silent: false,
                 };
                 self.held.insert(claim.claim_id.clone(), held);
                 line.accept(claim).await
@@ -180,6 +183,11 @@ impl Labourer {
                 if let Some(Asked::LastWord { run }) = line.asked.remove(&cancel.sequence) {
                     self.last_words.remove(&run);
                 }
+                // Whoever tells it so may give the run to somebody else.
+                let lost = [CancelReason::LeaseLost, CancelReason::StaleFencingToken].contains(&reason);
+                let until = self.held.get(&claim.claim_id).and_then(|held| held.until);
+                let early = lost && until > Some(Instant::now());
+                assert!(!early, "{} may still work on what it is told to have lost: {claim:?}", self.name);
                 let Some(held) = self.stop(&claim.claim_id) else { return Ok(()) };
                 let decided = [CancelReason::Terminated, CancelReason::Replaced, CancelReason::TimedOut];
                 if decided.contains(&reason) {
@@ -218,7 +226,11 @@ impl Labourer {
                 self.end(&run, Say::Failed(v1::Failed { claim, failure }), line).await
             }
             (9, _) => self.end(&run, Say::Stopped(v1::Stopped { claim }), line).await,
-            // It goes on for as long as it may.
+            (10, _) => {
+                held.silent = true;
+                Ok(())
+            }
+            // It takes its time, until somebody ends it.
             _ => Ok(()),
         }
     }

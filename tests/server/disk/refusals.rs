@@ -14,7 +14,7 @@ use crate::support::{Client, RawWorker, Server, error_info, start, status};
 
 const CALLERS: usize = 8;
 /// A disk that still takes writes after so many is not going to refuse them.
-const STARTS_MAX: usize = 5_000;
+const STARTS_MAX: usize = 2_000;
 
 /// What became of the starts of many callers who went on until they were refused.
 #[derive(Default)]
@@ -62,7 +62,7 @@ fn nobody_there(status: &Status) -> bool {
 
 /// Many callers, a watcher and a worker of a server whose disk is about to refuse a write; and the same folder with a
 /// good disk.
-async fn a_server_fails_and_nothing_is_lost(server: Server, folder: &Path, reasons: &[&str]) {
+async fn a_server_fails_and_nothing_is_lost(server: Server, folder: &Path, says: &str) {
     let mut client = server.client().await;
     client.start_singleton(start("work", "watched")).await.expect("started");
     let request = v1::WatchStatusRequest { instance_id: "watched".into(), ..Default::default() };
@@ -90,20 +90,20 @@ async fn a_server_fails_and_nothing_is_lost(server: Server, folder: &Path, reaso
     }
     println!("{} acknowledged, {} unknown", all.acknowledged.len(), all.unknown.len());
     assert!(!all.unknown.is_empty(), "somebody's commit has failed");
-    let ended = watch.message().await.expect_err("a watcher is told that the server goes");
-    assert_eq!(ended.code(), Code::Unavailable, "{ended:?}");
-    let ended = loop {
-        match worker.try_hear().await {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("the worker is not told why"),
-            Err(ended) => break ended,
-        }
-    };
-    assert_eq!(ended.code(), Code::Unavailable, "{ended:?}");
+    while let Some(item) = watch.message().await.transpose() {
+        let Err(ended) = item else { continue };
+        assert_eq!(ended.code(), Code::Unavailable, "a watcher is told that the server goes: {ended:?}");
+        break;
+    }
+    while let Some(heard) = worker.try_hear().await.transpose() {
+        let Err(ended) = heard else { continue };
+        assert_eq!(ended.code(), Code::Unavailable, "a worker is told that the server goes: {ended:?}");
+        break;
+    }
     let (status, said) = server.wait().await;
     assert!(!status.success(), "{status}");
     assert!(said.contains("the store has failed"), "{said}");
-    assert!(reasons.iter().any(|reason| said.contains(reason)), "none of {reasons:?} in {said}");
+    assert!(said.contains(says), "no {says:?} in {said}");
 
     let server = Server::start(folder);
     let mut client = server.client().await;
@@ -131,25 +131,28 @@ async fn a_full_disk_ends_the_server_and_nothing_is_lost() {
     command.args(["-c", script, env!("CARGO_BIN_EXE_soloist"), "serve", "--log-format", "json"]);
     command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(&folder);
     let server = Server::spawn(command).unwrap_or_else(|(_, said)| panic!("not ready: {said}"));
-    a_server_fails_and_nothing_is_lost(server, &folder, &["File too large", "full"]).await;
+    a_server_fails_and_nothing_is_lost(server, &folder, "File too large").await;
 }
 
-/// The flushes of the log and of MARK are the same call: whichever of them fails, the server ends.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_flush_ends_the_server_and_nothing_is_lost() {
     let home = tempfile::tempdir().expect("a folder");
     let shim = compile_shim(home.path());
-    for (case, at) in ["1", "2", "5", "30"].into_iter().enumerate() {
+    let (log, mark) = ("soloist.db-wal", "MARK");
+    let (flush, input_output) = ("a flush failed", "Input/output error");
+    let cases = [(log, "1", flush), (log, "2", flush), (log, "30", input_output), (mark, "1", "MARK can't be written")];
+    for (case, (file, at, says)) in cases.into_iter().enumerate() {
         let folder = home.path().join(format!("data-{case}"));
         let aged = folder.with_extension("aged");
         let environment = [
             ("LD_PRELOAD", shim.to_str().expect("text")),
+            ("FLUSH_FAILS_OF", file),
             ("FLUSH_FAILS_AT", at),
             ("FLUSH_FAILS_FROM", aged.to_str().expect("text")),
         ];
         let server = Server::start_with(&folder, &[], &environment);
-        a_server_fails_and_nothing_is_lost(server, &folder, &["a flush failed", "MARK can't be written"]).await;
+        a_server_fails_and_nothing_is_lost(server, &folder, says).await;
     }
 }
 

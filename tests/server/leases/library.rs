@@ -103,7 +103,8 @@ fn token_of(line: &str) -> u64 {
 async fn a_paused_process_loses_its_run_and_is_stopped_when_it_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let finish = folder.path().join("finish");
-    let server = Server::start(&folder.path().join("data"));
+    // Long enough that nobody loses one because the machine is busy.
+    let server = Server::start_with(&folder.path().join("data"), &[], &[("SOLOIST_LEASE", "3s")]);
     let mut client = server.client().await;
     let mut paused = Process::start(&server, "paused");
     let input = Some(finish.to_string_lossy().into_owned());
@@ -137,6 +138,28 @@ async fn a_paused_process_loses_its_run_and_is_stopped_when_it_goes_on() {
     let done = until(&mut client, "j", has_ended).await;
     assert_eq!(done.runtime_status(), RuntimeStatus::Completed);
     assert_eq!(status(&mut client, "j").await.output.as_deref(), Some("by paused"));
+}
+
+#[tokio::test]
+async fn a_worker_that_hears_nothing_stops_its_functions_by_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let finish = folder.path().join("finish");
+    let server = Server::start(&folder.path().join("data"));
+    let mut client = server.client().await;
+    let mut worker = Process::start(&server, "w");
+    let input = Some(finish.to_string_lossy().into_owned());
+    let request = v1::StartSingletonRequest { retry: attempts(2), input, ..start("f", "i") };
+    client.start_singleton(request).await.expect("it is free");
+    let began = worker.says("began").await;
+    // The server hangs with its sockets open: nobody tells the worker anything, and it can't know of its lease.
+    server.signal("STOP");
+    assert_eq!(token_of(&worker.says("dropped").await), token_of(&began));
+    server.signal("CONT");
+    let again = worker.says("began").await;
+    assert!(again.ends_with("i attempt 2") && token_of(&again) > token_of(&began), "{again}");
+    std::fs::write(&finish, "").expect("a file");
+    let done = until(&mut client, "i", has_ended).await;
+    assert_eq!((done.runtime_status(), done.attempt), (RuntimeStatus::Completed, 2));
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ pub struct Server {
     child: Child,
     pub address: String,
     stderr: Arc<Mutex<String>>,
+    /// Ends when the process has said its last word.
+    reader: Option<thread::JoinHandle<()>>,
 }
 
 impl Server {
@@ -68,7 +70,7 @@ impl Server {
         let stderr = Arc::new(Mutex::new(String::new()));
         let (ready, is_ready) = mpsc::channel();
         let said = stderr.clone();
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 if let Some(address) = address_in(&line) {
                     let _ = ready.send(address);
@@ -79,7 +81,7 @@ impl Server {
             }
         });
         match is_ready.recv_timeout(PATIENCE) {
-            Ok(address) => Ok(Server { child, address: format!("http://{address}"), stderr }),
+            Ok(address) => Ok(Server { child, address: format!("http://{address}"), stderr, reader: Some(reader) }),
             Err(mpsc::RecvTimeoutError::Disconnected) => {
                 let status = child.wait().expect("it ended");
                 let said = stderr.lock().expect("nobody panics with it").clone();
@@ -147,6 +149,7 @@ impl Server {
         let status = self.child.wait().expect("it ended");
         let _ = done.send(());
         watchdog.join().expect("the watchdog ends");
+        self.reader.take().map_or(Ok(()), thread::JoinHandle::join).expect("its last word was heard");
         let said = self.stderr.lock().expect("nobody panics with it").clone();
         (status, said)
     }

@@ -36,7 +36,7 @@ async fn assert_deduplicated(
 async fn a_retried_start_is_told_what_the_first_was_told_whatever_has_happened_since() {
     use RuntimeStatus::{Completed, Pending, Running};
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let first = request("f", "a", "r-1");
 
@@ -60,12 +60,12 @@ async fn a_retried_start_is_told_what_the_first_was_told_whatever_has_happened_s
 
     // Neither a stop nor a kill makes the server forget, and a retry changes nothing.
     server.stop().await;
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     assert_deduplicated(&mut client, &first, (StartOutcome::Started, one), (Pending, two)).await;
     assert_deduplicated(&mut client, &second, (StartOutcome::Started, two), (Pending, two)).await;
     server.kill();
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     assert_deduplicated(&mut client, &first, (StartOutcome::Started, one), (Pending, two)).await;
     assert_deduplicated(&mut client, &second, (StartOutcome::Started, two), (Pending, two)).await;
@@ -76,7 +76,7 @@ async fn a_retried_start_is_told_what_the_first_was_told_whatever_has_happened_s
 async fn joining_and_replacing_are_remembered_too() {
     use RuntimeStatus::{Pending, Terminated};
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let policy =
         |request, policy: ConflictPolicy| v1::StartSingletonRequest { conflict_policy: policy.into(), ..request };
@@ -95,7 +95,7 @@ async fn joining_and_replacing_are_remembered_too() {
     let end = v1::TerminateInstanceRequest { instance_id: "a".into(), ..Default::default() };
     client.terminate_instance(end).await.expect("terminated");
     server.kill();
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     assert_deduplicated(&mut client, &join, (StartOutcome::Joined, &one), (Terminated, &two)).await;
     assert_deduplicated(&mut client, &replace, (StartOutcome::Replaced, &two), (Terminated, &two)).await;
@@ -104,7 +104,7 @@ async fn joining_and_replacing_are_remembered_too() {
 #[tokio::test]
 async fn a_rejection_is_not_remembered() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     told(&mut client, &start("f", "a")).await;
     let conflict = client.start_singleton(request("f", "a", "r")).await.expect_err("it is live");
@@ -125,7 +125,7 @@ async fn a_rejection_is_not_remembered() {
 async fn a_request_id_outlives_continue_as_new() {
     use soloist::proto::v1::work_request::Message as Say;
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let first = request("f", "a", "r");
     let one = told(&mut client, &first).await.execution_id;
@@ -141,7 +141,7 @@ async fn a_request_id_outlives_continue_as_new() {
 async fn of_two_hundred_retries_at_once_one_is_carried_out() {
     const ROUNDS: usize = 15;
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let crowd = Crowd::gather(&server, 200, 16).await;
     let policies = [

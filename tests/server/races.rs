@@ -42,7 +42,7 @@ fn sorted(told: Vec<Told>) -> (Vec<v1::StartSingletonResponse>, Vec<v1::StartSin
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_hundred_starters_one_starts_and_the_others_hear_that_it_exists() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let crowd = Crowd::gather(&server, CALLERS, CONNECTIONS).await;
     for round in 0..ROUNDS {
         let id = format!("round-{round}");
@@ -66,7 +66,7 @@ async fn of_two_hundred_starters_one_starts_and_the_others_hear_that_it_exists()
 #[tokio::test]
 async fn who_is_refused_hears_who_runs_it_and_since_when() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let mut worker = RawWorker::join(&server, "first chair", &["race"], 1).await;
     let started = client.start_singleton(start("race", "a")).await.expect("started").into_inner();
@@ -83,7 +83,7 @@ async fn who_is_refused_hears_who_runs_it_and_since_when() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_hundred_who_use_the_existing_one_starts_and_the_others_join_it() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let crowd = Crowd::gather(&server, CALLERS, CONNECTIONS).await;
     let mut executions = HashSet::new();
     for round in 0..ROUNDS {

@@ -104,7 +104,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 #[test]
 fn bytes_that_are_no_message_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let channel = runtime.block_on(server.channel());
     let hub = proptest::option::weighted(0.2, vec(any::<u8>(), 0..80));

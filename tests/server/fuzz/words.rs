@@ -76,7 +76,7 @@ impl Ask {
 #[test]
 fn whatever_callers_ask_they_are_answered() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let client = runtime.block_on(server.client());
     let mut runner = runner("whatever_callers_ask_they_are_answered", 150);
@@ -158,7 +158,7 @@ fn claims_of(request: &mut v1::WorkRequest) -> Vec<&mut v1::Claim> {
 #[test]
 fn whatever_a_worker_says_its_stream_goes_on_or_ends() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let client = runtime.block_on(server.client());
     let register = proptest::option::weighted(0.2, messages::register());
@@ -176,6 +176,6 @@ fn whatever_a_worker_says_its_stream_goes_on_or_ends() {
     // What all this has left on the disk is read again.
     let (ended, said) = runtime.block_on(server.stop());
     assert!(ended.success() && !said.contains("panicked"), "{said}");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     runtime.block_on(assert_unharmed(server));
 }

@@ -79,7 +79,7 @@ async fn other_content_under_a_request_id_is_refused() {
         ("a tag's value", |r| r.tags = tags(&[("a", "bc"), ("c", "d")])),
     ];
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let started = told(&mut client, &full("a")).await;
     for (what, change) in changes {
@@ -107,7 +107,7 @@ async fn the_same_said_otherwise_is_the_same() {
         }),
     ];
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     told(&mut client, &request("f", "a", "r")).await;
     for (what, change) in changes {

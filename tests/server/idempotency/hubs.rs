@@ -21,7 +21,7 @@ async fn status_within(client: &mut Client, hub: &str, id: &str) -> v1::Instance
 #[tokio::test]
 async fn the_same_id_in_two_hubs_is_two_instances() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let here = told(&mut client, &start("f", "a")).await;
     let there = client.start_singleton(within("other", start("f", "a"))).await.expect("another one").into_inner();
@@ -52,7 +52,7 @@ async fn the_same_id_in_two_hubs_is_two_instances() {
 #[tokio::test]
 async fn a_request_id_is_that_of_one_instance_in_one_hub() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let here = told(&mut client, &request("f", "a", "r")).await;
     let elsewhere = told(&mut client, &request("f", "b", "r")).await;
@@ -67,7 +67,7 @@ async fn a_request_id_is_that_of_one_instance_in_one_hub() {
 #[tokio::test]
 async fn a_hub_that_is_no_name_is_refused_on_every_call() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let longest = "h".repeat(64);
     for hub in ["a", "A-Z_0.9", longest.as_str()] {

@@ -39,7 +39,7 @@ async fn as_it_stands(client: &mut Client) -> v1::InstanceStatus {
 #[tokio::test]
 async fn a_late_terminate_or_event_does_not_hit_the_successor() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let one = told(&mut client, &start("f", "a")).await.execution_id;
     let end = v1::TerminateInstanceRequest {
@@ -62,7 +62,7 @@ async fn a_late_terminate_or_event_does_not_hit_the_successor() {
 
     let three = told(&mut client, &start("g", "a")).await.execution_id;
     server.kill();
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     assert_late(&mut client, &one, &three).await;
     assert_late(&mut client, &two, &three).await;
@@ -79,7 +79,7 @@ async fn a_late_terminate_or_event_does_not_hit_the_successor() {
 #[tokio::test]
 async fn an_expected_execution_that_is_no_id_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let execution = told(&mut client, &start("f", "a")).await.execution_id;
     let long = format!("{execution}0");

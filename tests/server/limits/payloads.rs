@@ -68,7 +68,7 @@ async fn assert_limit(server: &Server, limit: usize) {
 #[tokio::test]
 async fn a_payload_of_one_mebibyte_is_taken_and_one_byte_more_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     assert_limit(&server, MIB).await;
     let whole = status(&mut server.client().await, "a").await;
     assert_eq!((whole.input, whole.output, whole.custom_status), (text(MIB), text(MIB), text(MIB)));
@@ -78,14 +78,14 @@ async fn a_payload_of_one_mebibyte_is_taken_and_one_byte_more_is_refused() {
 #[tokio::test]
 async fn where_the_limit_is_configured_it_is_that_one() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start_with(folder.path(), &["--payload-bytes-max", "1000"], &[]);
+    let server = Server::start_with(folder.path(), &["--lease", "5m", "--payload-bytes-max", "1000"], &[]);
     assert_limit(&server, 1000).await;
 }
 
 #[tokio::test]
 async fn three_payloads_of_three_mebibytes_are_named_where_they_do_not_fit() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start_with(folder.path(), &["--payload-bytes-max", "3MiB"], &[]);
+    let server = Server::start_with(folder.path(), &["--lease", "5m", "--payload-bytes-max", "3MiB"], &[]);
     assert_limit(&server, 3 * MIB).await;
 
     // A stock client: it takes messages of 4 MiB.
@@ -112,7 +112,7 @@ async fn three_payloads_of_three_mebibytes_are_named_where_they_do_not_fit() {
 #[tokio::test]
 async fn the_largest_answer_there_can_be_is_one_that_stock_clients_take() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start_with(folder.path(), &["--payload-bytes-max", "3MiB"], &[]);
+    let server = Server::start_with(folder.path(), &["--lease", "5m", "--payload-bytes-max", "3MiB"], &[]);
     let mut client = server.client().await;
     // Two payloads that just fit together, and everything else as long as may be.
     let longest = || "n".repeat(256);

@@ -58,7 +58,7 @@ fn renamed(claim: v1::Claim) -> v1::Claim {
 #[tokio::test]
 async fn a_report_that_breaks_a_rule_is_rejected_by_name_and_the_run_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     client.start_singleton(start("f", "a")).await.expect("started");
     let mut worker = RawWorker::join(&server, "w", &["f"], 1).await;
@@ -91,7 +91,7 @@ async fn what_is_no_report_ends_the_stream_with_the_reason() {
         Say::Register(v1::Register { worker_name: "w".into(), functions: vec!["f".into()], max_runs: 1, held: vec![c] })
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut worker = RawWorker::join(&server, "w", &["f"], 1).await;
     let claim = v1::Claim { instance_id: "a".into(), fencing_token: 1, claim_id: vec![0; 16] };
     worker.say(register(claim.clone())).await;

@@ -247,7 +247,7 @@ fn of_registers() -> Vec<Limit> {
 #[tokio::test]
 async fn every_field_is_taken_at_its_limit_and_refused_by_name_beyond() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     server.client().await.start_singleton(start("f", "there")).await.expect("started");
     let limits = [of_starts(), of_durations(), of_other_requests(), of_registers()];
     for (number, limit) in limits.into_iter().flatten().enumerate() {

@@ -57,7 +57,7 @@ fn all_wrong(c: char) -> v1::StartSingletonRequest {
 #[tokio::test]
 async fn everything_that_is_wrong_is_said_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let request = v1::StartSingletonRequest { version: "v".repeat(65), worker_kind: 9, ..start("", "@") };
     let refused = client.start_singleton(request).await.expect_err("three fields are wrong");
@@ -73,7 +73,7 @@ async fn everything_that_is_wrong_is_said_at_once() {
 #[tokio::test]
 async fn the_worst_request_gets_an_answer_that_every_stack_can_carry() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     // Plain, quoted as they are but escaped in a header, escaped as six bytes each, as eight, quotes and backslashes.
     for c in ['x', 'ä', '\u{10348}', '\u{7f}', '\u{200b}', '\u{e0001}', '\'', '\\', '\0'] {
@@ -101,7 +101,7 @@ async fn the_worst_request_gets_an_answer_that_every_stack_can_carry() {
 #[tokio::test]
 async fn a_rejection_with_the_longest_names_is_small_enough_too() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     for c in ["x", "ä", "\u{10348}"] {
         let name = |end: &str| format!("{}{end}", c.repeat((256 - end.len()) / c.len()));

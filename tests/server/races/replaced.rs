@@ -33,7 +33,7 @@ async fn next(watch: &mut Streaming<v1::WatchStatusResponse>) -> (v1::InstanceSt
 async fn two_hundred_who_replace_leave_two_hundred_executions_behind_each_other() {
     const ROUNDS: usize = 25;
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let crowd = Crowd::gather(&server, CALLERS, CONNECTIONS).await;
     for round in 0..ROUNDS {
@@ -75,7 +75,7 @@ async fn a_replaced_execution_ends_before_the_next_begins_and_its_lease_before_t
     const FEW: usize = 16;
     const ROUNDS: usize = 40;
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let crowd = Crowd::gather(&server, FEW, FEW).await;
     // It has room for more: only the lease keeps the next execution from it.

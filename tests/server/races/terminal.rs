@@ -28,7 +28,7 @@ async fn start_over(mut client: Client, request: v1::StartSingletonRequest, old:
 async fn when_a_run_completes_under_starters_one_of_them_has_the_next() {
     const ROUNDS: usize = 30;
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     let crowd = Crowd::gather(&server, FEW, 8).await;
     let mut worker = RawWorker::join(&server, "w", &["first"], 1).await;
@@ -79,7 +79,7 @@ async fn end_as(server: &Server, worker: &mut RawWorker, id: &str, wanted: Runti
 async fn over_an_end_that_may_be_replaced_one_starts_over_any_other_nobody() {
     use RuntimeStatus::{Completed, Failed, Terminated};
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let crowd = Crowd::gather(&server, FEW, 8).await;
     let mut worker = RawWorker::join(&server, "w", &["first"], 1).await;
     let lists: [(&str, Option<&[RuntimeStatus]>); 6] = [
@@ -117,7 +117,7 @@ async fn over_an_end_that_may_be_replaced_one_starts_over_any_other_nobody() {
 async fn of_starters_with_different_wishes_only_one_that_may_replaces_the_end() {
     const ROUNDS: usize = 20;
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let crowd = Crowd::gather(&server, FEW, 8).await;
     let mut worker = RawWorker::join(&server, "w", &["first"], 1).await;
     for round in 0..ROUNDS {

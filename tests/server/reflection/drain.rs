@@ -55,7 +55,7 @@ async fn half_start(server_channel: tonic::transport::Channel) -> HalfStarted {
 #[tokio::test]
 async fn while_it_drains_it_serves_nothing_and_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let channel = server.channel().await;
     let mut client = Client::new(channel.clone());
     client.start_singleton(start("f", "a")).await.expect("started");
@@ -95,7 +95,7 @@ async fn while_it_drains_it_serves_nothing_and_says_so() {
     assert!(ended.success() && !said.contains(NOT_LEFT), "{said}");
 
     // What was refused was not carried out.
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
     status(&mut client, "a").await;
     for id in ["b", "c"] {
@@ -110,7 +110,7 @@ async fn while_it_drains_it_serves_nothing_and_says_so() {
 #[tokio::test]
 async fn who_watches_the_health_does_not_hold_up_the_end() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start_with(folder.path(), &["--drain-timeout", "10s"], &[]);
+    let server = Server::start_with(folder.path(), &["--lease", "5m", "--drain-timeout", "10s"], &[]);
     let mut health = HealthClient::new(server.channel().await);
     let mut watched = Vec::new();
     for service in SERVICES {
@@ -131,7 +131,7 @@ async fn who_watches_the_health_does_not_hold_up_the_end() {
 #[tokio::test]
 async fn a_call_that_never_comes_to_its_point_is_left_behind() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start_with(folder.path(), &["--drain-timeout", "1s"], &[]);
+    let server = Server::start_with(folder.path(), &["--lease", "5m", "--drain-timeout", "1s"], &[]);
     let channel = server.channel().await;
     let half = half_start(channel.clone()).await;
     // The answer to this came behind the half start.

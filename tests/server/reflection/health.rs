@@ -15,7 +15,7 @@ pub fn of(service: &str) -> HealthCheckRequest {
 #[tokio::test]
 async fn each_service_says_that_it_serves_and_an_unknown_one_is_not_found() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut health = HealthClient::new(server.channel().await);
     for service in SERVICES {
         let checked = health.check(of(service)).await.expect("it is known").into_inner();

@@ -98,7 +98,7 @@ fn assert_complete(reflected: &Reflected, version: &str) {
 #[tokio::test]
 async fn both_versions_of_reflection_list_and_describe_every_service() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let v1 = reflect!(tonic_reflection::pb::v1, server);
     assert_complete(&v1, "v1");
     let v1alpha = reflect!(tonic_reflection::pb::v1alpha, server);

@@ -34,6 +34,11 @@ impl Server {
         Server::start_with(folder, &[], &[])
     }
 
+    /// The same with leases that no test outlasts, however busy the machine: for stories about other things.
+    pub fn with_long_leases(folder: &Path) -> Server {
+        Server::start_with(folder, &["--lease", "5m"], &[])
+    }
+
     /// The same with further flags and environment variables. Later flags win.
     pub fn start_with(folder: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Server {
         Server::try_start(folder, flags, environment).unwrap_or_else(|(_, stderr)| panic!("not ready: {stderr}"))

@@ -8,6 +8,7 @@
 
 mod clock;
 mod commits;
+mod ending;
 mod group;
 mod jumps;
 mod ledger;

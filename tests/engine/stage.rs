@@ -14,7 +14,7 @@ use soloist::{
         time::Span,
     },
     engine::{
-        Config, Connection, Engine, Refusal, Threads,
+        Config, Connection, EndError, Engine, Refusal, Threads,
         watch::{ItemKind, Wish},
     },
     entropy::SystemEntropy,
@@ -67,8 +67,13 @@ impl Stage {
 
     /// Takes its leave, without a crash.
     pub async fn end(self) {
+        self.end_of_threads().await.expect("a clean end");
+    }
+
+    /// How the engine's threads end.
+    pub async fn end_of_threads(&self) -> Result<(), EndError> {
         let threads = self.threads.lock().take();
-        threads.expect("it ends once").end().await.expect("a clean end");
+        threads.expect("it ends once").end().await
     }
 
     /// A worker of [`FUNCTION`] with room for all.

@@ -40,7 +40,7 @@ pub struct Connected {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.shared.dispatch.leave(self.session.id);
-        for (key, proof) in self.session.undelivered() {
+        for (key, proof) in self.session.close() {
             self.shared.take_back(&key, proof);
         }
     }

@@ -16,5 +16,6 @@ mod player;
 #[path = "../server/support/seed.rs"]
 #[expect(dead_code, reason = "the stories about the server draw more from it")]
 mod seed;
+mod settings;
 mod stage;
 mod visible;

@@ -12,17 +12,14 @@ use crate::{
     clock::SystemClock,
     config::Config,
     core::time::Span,
-    engine::{self, Engine, RecoveryError, Threads},
+    engine::{self, EndError, Engine, RecoveryError},
     entropy::SystemEntropy,
     grpc::{DECODE_BYTES_MAX, Door, Orchestration, Work},
     proto::{
         FILE_DESCRIPTOR_SET,
         v1::{orchestration_service_server::OrchestrationServiceServer, worker_service_server::WorkerServiceServer},
     },
-    store::{
-        CommitError,
-        embedded::{self, Embedded, OpenError},
-    },
+    store::embedded::{self, Embedded, OpenError},
 };
 
 /// Bytes that a connection may have under way: ten thousand streams opened in a burst fit.
@@ -54,10 +51,8 @@ pub enum ServeError {
     Recover(#[from] RecoveryError),
     /// The store refused a write or a flush. What was acknowledged is on the disk; the callers of the commit that
     /// failed were told that its outcome is unknown. Mend the cause and start again.
-    #[error("the store has failed: {0}")]
-    StoreFailed(Arc<str>),
-    #[error("the store could not be closed: {0}")]
-    Close(#[from] CommitError),
+    #[error(transparent)]
+    End(#[from] EndError),
     #[error("the server could not run: {0}")]
     Run(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -104,11 +99,11 @@ pub async fn run(
     tokio::select! {
         () = shutdown => {
             drain(&reporter, &door, serving, config.drain_timeout).await;
-            end(threads).await
+            Ok(threads.end().await?)
         }
         reason = engine.fallen() => {
             drain(&reporter, &door, serving, LAST_ANSWERS).await;
-            Err(ServeError::StoreFailed(reason))
+            Err(EndError::StoreFailed(reason).into())
         }
     }
 }
@@ -195,11 +190,6 @@ async fn forget(mut reporter: HealthReporter) {
     for service in SERVICES {
         reporter.clear_service_status(service).await;
     }
-}
-
-/// The last commits, their effects, the store.
-async fn end(threads: Threads) -> Result<(), ServeError> {
-    Ok(threads.end().await?)
 }
 
 fn could_not_run(error: impl std::error::Error + Send + Sync + 'static) -> ServeError {

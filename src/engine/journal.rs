@@ -66,6 +66,7 @@ impl<'a> Journal<'a> {
             Event::ExecutionFailed { .. } | Event::ExecutionTerminated { .. } => self.empty_inbox(before),
             Event::RunGranted { .. }
             | Event::RunAccepted
+            | Event::LeaseLengthened { .. }
             | Event::LeaseEnded(_)
             | Event::RetryScheduled { .. }
             | Event::RetryDue => {}

@@ -31,7 +31,7 @@ pub use self::{
     query::Payloads,
     recovery::RecoveryError,
     sessions::{Connected, Connection},
-    threads::Threads,
+    threads::{EndError, Threads},
 };
 use crate::{
     clock::Clock,

@@ -3,6 +3,7 @@
 use super::Shared;
 use crate::{
     core::{
+        command::Command,
         effect::outstanding,
         ids::{Arrival, InstanceKey},
         instance::Instance,
@@ -53,14 +54,15 @@ impl Shared {
     pub(super) fn take_up(&self, keys: Vec<InstanceKey>) {
         for key in keys {
             let partition = self.partition(&key);
-            let now = self.clock.now().steady;
+            let now = self.clock.now();
             partition.amend(&key, |instance| {
                 if let Some(lease) = &mut instance.lease {
-                    // Its worker will be told today's lease duration when it comes back.
-                    lease.ttl = lease.ttl.max(self.config.lease_ttl);
-                    lease.renew(now);
+                    lease.renew(now.steady);
                 }
             });
+            // Its worker will be told today's lease duration when it comes back; by then this is durable, so that the
+            // next server respects it too.
+            partition.submit(&key, &Command::Lengthen(self.config.lease_ttl), now, None);
             let effects = partition.look(&key, |instance: &Instance| outstanding(instance)).found;
             self.effects(&key, effects.unwrap_or_default());
         }

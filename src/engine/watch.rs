@@ -46,6 +46,8 @@ pub struct Watch {
     backlog: VecDeque<Item>,
     /// The sequence number of the last item.
     sequence: u64,
+    /// Transitions were missed: the current state comes next.
+    behind: bool,
 }
 
 /// One thing that a watcher sees.
@@ -110,7 +112,14 @@ impl Watch {
     pub(super) async fn begin(shared: Arc<Shared>, key: InstanceKey, wish: Wish) -> Result<Watch, Refusal> {
         // First subscribe, then look: what is committed in between comes twice, and the sequence number tells.
         let subscription = Subscription::new(&shared, &key)?;
-        let mut watch = Watch { shared, payloads: wish.payloads, subscription, backlog: VecDeque::new(), sequence: 0 };
+        let mut watch = Watch {
+            shared,
+            payloads: wish.payloads,
+            subscription,
+            backlog: VecDeque::new(),
+            sequence: 0,
+            behind: false,
+        };
         let began = match wish.from {
             None => watch.look_at_current(ItemKind::Current).await,
             Some(after) => watch.catch_up(after).await,
@@ -130,6 +139,12 @@ impl Watch {
                 self.sequence = item.transition.sequence;
                 return Ok(item);
             }
+            // Remembered, so that it comes also if this future is dropped while the state is looked at.
+            if self.behind {
+                self.look_at_current(ItemKind::Resync).await?;
+                self.behind = false;
+                continue;
+            }
             let Some(receiver) = &mut self.subscription.receiver else {
                 return Err(Refusal::Unavailable("the watch has ended"));
             };
@@ -138,7 +153,7 @@ impl Watch {
                 Ok(transition) if transition.sequence == self.sequence + 1 => {
                     self.backlog.push_back(Item::transition(transition));
                 }
-                Ok(_) => self.look_at_current(ItemKind::Resync).await?,
+                Ok(_) => self.behind = true,
                 // The number of the next one tells whether any was missed that the current state had not shown.
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => {

@@ -9,6 +9,7 @@
 mod behind;
 mod clock;
 mod commits;
+mod ending;
 mod group;
 mod jumps;
 mod ledger;
@@ -16,5 +17,6 @@ mod player;
 #[path = "../server/support/seed.rs"]
 #[expect(dead_code, reason = "the stories about the server draw more from it")]
 mod seed;
+mod settings;
 mod stage;
 mod visible;

@@ -14,7 +14,7 @@ use soloist::{
         time::Span,
     },
     engine::{
-        Config, Connection, Engine, Refusal, Threads,
+        Config, Connection, EndError, Engine, Refusal, Threads,
         watch::{ItemKind, Wish},
     },
     entropy::SystemEntropy,
@@ -43,13 +43,13 @@ pub struct Stage {
 impl Stage {
     /// A fresh store, an engine over it.
     pub fn new() -> Stage {
-        Stage::over(Memory::new(), Arc::new(HandClock::new()))
+        Stage::over(Memory::new(), Arc::new(HandClock::new()), LEASE)
     }
 
-    fn over(memory: Memory, clock: Arc<HandClock>) -> Stage {
+    fn over(memory: Memory, clock: Arc<HandClock>, lease_ttl: Span) -> Stage {
         let memory = Arc::new(memory);
         let config =
-            Config { lease_ttl: LEASE, request_memory: Span::from_secs(86_400), watchers_max: 1_000, workers_max: 100 };
+            Config { lease_ttl, request_memory: Span::from_secs(86_400), watchers_max: 1_000, workers_max: 100 };
         let engine = Engine::recover(config, memory.clone(), clock.clone(), Arc::new(SystemEntropy));
         let engine = engine.expect("the store can be taken over");
         let threads = engine.run().expect("threads can be had");
@@ -58,17 +58,27 @@ impl Stage {
 
     /// The process dies: what was not committed is gone. A new one takes the store over.
     pub async fn crash(self) -> Stage {
+        self.crash_into(LEASE).await
+    }
+
+    /// The same, and the new one grants leases of another length.
+    pub async fn crash_into(self, lease_ttl: Span) -> Stage {
         let memory = self.memory.reopen();
         // The old store is dead already: all that this ends is threads.
         let threads = self.threads.lock().take();
         let _ = threads.expect("it dies once").end().await;
-        Stage::over(memory, self.clock)
+        Stage::over(memory, self.clock, lease_ttl)
     }
 
     /// Takes its leave, without a crash.
     pub async fn end(self) {
+        self.end_of_threads().await.expect("a clean end");
+    }
+
+    /// How the engine's threads end.
+    pub async fn end_of_threads(&self) -> Result<(), EndError> {
         let threads = self.threads.lock().take();
-        threads.expect("it ends once").end().await.expect("a clean end");
+        threads.expect("it ends once").end().await
     }
 
     /// A worker of [`FUNCTION`] with room for all.

@@ -56,6 +56,7 @@ enum Action {
     },
     Renew(By),
     TakeBack(By),
+    Lengthen(i64),
     Tick,
     /// The timers do what is due.
     Fire,
@@ -186,6 +187,7 @@ impl Life {
                 Command::Report(Report { proof: self.proof(*by), body })
             }
             Action::TakeBack(by) => Command::TakeBack(self.proof(*by)),
+            Action::Lengthen(ttl) => Command::Lengthen(Span::from_micros(*ttl)),
             Action::Tick | Action::Fire | Action::Restart | Action::Renew(_) => Command::Tick,
         }
     }
@@ -258,6 +260,11 @@ impl Life {
                     let (_, ttl, ends) = self.lease.as_mut().expect("only who holds the lease accepts");
                     assert!(now.steady < *ends, "not after its end");
                     *ends = now.steady + *ttl;
+                }
+                Event::LeaseLengthened { ttl: longer } => {
+                    let (_, ttl, ends) = self.lease.as_mut().expect("only a lease that stands is made longer");
+                    assert!(longer > ttl && now.steady < *ends);
+                    (*ttl, *ends) = (*longer, now.steady + *longer);
                 }
                 Event::LeaseEnded(end) => {
                     let (proof, _, ends) = self.lease.take().expect("only a lease that stands ends");
@@ -467,6 +474,7 @@ fn action() -> impl Strategy<Value = Action> {
         8 => (by(), body).prop_map(|(by, body)| Action::Report { by, body }),
         2 => by().prop_map(Action::Renew),
         1 => by().prop_map(Action::TakeBack),
+        1 => (1..30_000_000_i64).prop_map(Action::Lengthen),
         2 => Just(Action::Tick),
         5 => Just(Action::Fire),
         1 => Just(Action::Restart),

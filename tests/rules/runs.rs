@@ -306,6 +306,28 @@ fn a_run_that_never_left_is_taken_back_and_does_not_count() {
 }
 
 #[test]
+fn a_lease_that_could_be_renewed_is_made_longer_and_none_shorter() {
+    let table = "
+        running  | longer  => LeaseLengthened
+        granted  | longer  => LeaseLengthened
+        running  | as long => nothing
+        running  | shorter => nothing
+        expired  | longer  => nothing
+        stopping | longer  => nothing
+        pending  | longer  => nothing
+        absent   | longer  => nothing
+    ";
+    play(table, state, |asked, _| {
+        let by = match asked {
+            "longer" => 1,
+            "as long" => 0,
+            _ => -1,
+        };
+        Command::Lengthen(Span::from_micros(TTL.as_micros() + by))
+    });
+}
+
+#[test]
 fn which_leases_a_heartbeat_renews() {
     let renewals = [
         ("granted", Ok(())),

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use rusqlite::Connection;
-use soloist::proto::v1::StartOutcome;
+use soloist::proto::v1::{RuntimeStatus, StartOutcome, StartSingletonRequest};
 
-use crate::support::{Server, start, status};
+use crate::support::{RawWorker, Server, start, status, until};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -124,6 +124,36 @@ async fn a_damaged_record_is_named_and_everything_stays_as_it_is() {
     let server = Server::start(folder.path());
     for id in ["a", "b", "c"] {
         status(&mut server.client().await, id).await;
+    }
+}
+
+/// An input that can't be read was offered for ever: each worker's stream ended over it, and with it everything else
+/// that the worker had to do.
+#[tokio::test]
+async fn a_damaged_input_fails_its_own_execution_and_no_other() {
+    for damage in ["UPDATE payload SET checksum = checksum + 1", "DELETE FROM payload"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = Server::start(folder.path());
+        let mut client = server.client().await;
+        for id in ["a", "b"] {
+            let request = StartSingletonRequest { input: Some("\"in\"".into()), ..start("work", id) };
+            client.start_singleton(request).await.expect("started");
+        }
+        assert!(server.stop().await.0.success());
+        let database = Connection::open(folder.path().join("soloist.db")).expect("a database");
+        assert_eq!(database.execute(&format!("{damage} WHERE arrival = 1"), ()).expect("it is done"), 1);
+        drop(database);
+
+        let server = Server::start(folder.path());
+        let mut client = server.client().await;
+        let mut worker = RawWorker::join(&server, "w", &["work"], 2).await;
+        let run = worker.take().await;
+        assert_eq!(run.claim.as_ref().map(|claim| claim.instance_id.as_str()), Some("b"));
+        let failed = until(&mut client, "a", |status| status.runtime_status() == RuntimeStatus::Failed).await;
+        assert_eq!(failed.failure.expect("why").error_type, "InputDamaged");
+        // The stream goes on, and the place is free again.
+        client.start_singleton(start("work", "a")).await.expect("it has ended");
+        worker.take().await;
     }
 }
 

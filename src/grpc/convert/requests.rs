@@ -51,13 +51,33 @@ pub fn start(door: &Door, hub: &TaskHub, request: v1::StartSingletonRequest) -> 
 }
 
 /// Everything that a start asks for, as one number: the same request id must ask for the same.
+///
+/// It is kept on the disk, and a retry may reach a newer server: fixed for ever, so what is asked for in a new way is
+/// added behind the rest, and only where it is asked for.
 fn content(request: &v1::StartSingletonRequest, spec: &Spec, policy: ConflictPolicy, replaceable: Replaceable) -> u128 {
+    let policy = match policy {
+        ConflictPolicy::Fail => 1,
+        ConflictPolicy::UseExisting => 2,
+        ConflictPolicy::Replace => 3,
+    };
+    let worker_kind = match spec.worker_kind {
+        WorkerKind::Any => 1,
+        WorkerKind::Native => 2,
+    };
+    let Replaceable { completed, failed, terminated } = replaceable;
+    let RetryPolicy { max_attempts, initial_backoff, max_backoff, multiplier } = spec.retry;
+    let span = |span: Option<Span>| span.map_or(-1, Span::as_micros).to_le_bytes();
     let mut digest = Digest::default()
         .part(spec.function.as_str().as_bytes())
         .optional(request.input.as_deref())
         .part(spec.version.as_bytes())
-        .part(format!("{policy:?} {replaceable:?} {:?} {:?}", spec.worker_kind, spec.retry).as_bytes())
-        .part(format!("{:?} {:?}", spec.start_deadline, spec.run_timeout).as_bytes());
+        .part(&[policy, worker_kind, completed.into(), failed.into(), terminated.into()])
+        .part(&max_attempts.to_le_bytes())
+        .part(&span(Some(initial_backoff)))
+        .part(&span(Some(max_backoff)))
+        .part(&multiplier.to_le_bytes())
+        .part(&span(spec.start_deadline))
+        .part(&span(spec.run_timeout));
     for (key, value) in &spec.tags {
         digest = digest.part(key.as_bytes()).part(value.as_bytes());
     }
@@ -229,5 +249,39 @@ pub fn started(started: Started) -> v1::StartSingletonResponse {
         first_outcome: first_outcome.into(),
         execution_id: started.execution.to_string(),
         status: Some(to_wire(started.status, None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Changing any of these would have a retry over an upgrade refused as another request.
+    #[test]
+    fn digests_are_pinned() {
+        let digest = |request: v1::StartSingletonRequest| {
+            let mut wrong = Violations::default();
+            let policy = conflict_policy(&mut wrong, request.conflict_policy);
+            let replaceable = replaceable(&mut wrong, request.replaceable_statuses.as_ref());
+            let spec = spec(&mut wrong, &request).expect("a valid request");
+            wrong.finish().expect("a valid request");
+            content(&request, &spec, policy, replaceable)
+        };
+        let plain = v1::StartSingletonRequest { function_name: "f".into(), ..Default::default() };
+        let all = v1::StartSingletonRequest {
+            input: Some("in".into()),
+            version: "2".into(),
+            conflict_policy: v1::ConflictPolicy::Replace.into(),
+            worker_kind: v1::WorkerKind::Native.into(),
+            replaceable_statuses: Some(v1::ReplaceableStatuses { statuses: vec![v1::RuntimeStatus::Failed.into()] }),
+            retry: Some(v1::RetryPolicy { max_attempts: 3, multiplier: 1.5, ..Default::default() }),
+            start_deadline: Some(Duration { seconds: 5, nanos: 0 }),
+            run_timeout: Some(Duration { seconds: 7, nanos: 0 }),
+            tags: HashMap::from([("a".into(), "1".into()), ("b".into(), "2".into())]),
+            ..plain.clone()
+        };
+        let golden =
+            [185_473_542_121_761_664_957_261_457_639_991_099_754, 133_005_010_112_695_731_560_459_191_119_867_214_959];
+        assert_eq!([digest(plain), digest(all)], golden);
     }
 }

@@ -21,8 +21,8 @@ use crate::{
 const COMMITS_AHEAD: usize = 4;
 /// A commit that takes longer is a failure: nobody can tell what the disk is doing.
 const COMMIT_MAX: Span = Span::from_secs(60);
-/// How often the commit under way is looked at.
-const COMMIT_CHECK: Duration = Duration::from_secs(1);
+/// How often the store and the commit under way are looked at.
+const STORE_CHECK: Duration = Duration::from_secs(1);
 /// The longest sleep of the timers, so that a clock that was set does not matter for longer.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// No commit is under way.
@@ -83,7 +83,7 @@ impl Engine {
         let mut timers = JoinSet::new();
         timers.spawn(fire(Moving(shared.clone())));
         let mut watch = JoinSet::new();
-        watch.spawn(watch_commits(shared.clone(), under_way));
+        watch.spawn(watch_store(shared.clone(), under_way));
         Ok(Threads { shared, committer, effects, timers, watch })
     }
 }
@@ -161,13 +161,16 @@ async fn fire(moving: Moving) {
     }
 }
 
-async fn watch_commits(shared: Arc<Shared>, under_way: Arc<AtomicI64>) {
+async fn watch_store(shared: Arc<Shared>, under_way: Arc<AtomicI64>) {
     loop {
-        tokio::time::sleep(COMMIT_CHECK).await;
+        tokio::time::sleep(STORE_CHECK).await;
         let begun = Steady(under_way.load(Ordering::Relaxed));
         if shared.clock.now().steady - begun > COMMIT_MAX {
-            shared.fall("a commit took longer than 60 s");
-            return;
+            return shared.fall("a commit took longer than 60 s");
+        }
+        // What fails beside the commits must not wait for the next one to be found.
+        if let Err(error) = shared.store.check() {
+            return shared.fall(&describe(&error));
         }
     }
 }

@@ -156,6 +156,28 @@ async fn a_failed_flush_ends_the_server_and_nothing_is_lost() {
     }
 }
 
+/// MARK is written after the commit, and nobody waits for it: the server ended only at the next commit, which on an
+/// idle server may be the next day's.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_failed_flush_that_no_commit_waits_for_ends_the_server_too() {
+    let home = tempfile::tempdir().expect("a folder");
+    let (shim, folder, aged) = (compile_shim(home.path()), home.path().join("data"), home.path().join("aged"));
+    let environment = [
+        ("LD_PRELOAD", shim.to_str().expect("text")),
+        ("FLUSH_FAILS_OF", "MARK"),
+        ("FLUSH_FAILS_AT", "1"),
+        ("FLUSH_FAILS_FROM", aged.to_str().expect("text")),
+    ];
+    let server = Server::start_with(&folder, &[], &environment);
+    std::fs::write(&aged, "").expect("a file");
+    server.client().await.start_singleton(start("work", "i")).await.expect("the commit itself is durable");
+    let (ended, said) = server.wait().await;
+    assert!(!ended.success() && said.contains("MARK can't be written"), "{ended}: {said}");
+    let server = Server::start(&folder);
+    status(&mut server.client().await, "i").await;
+}
+
 /// Rust's linker is a compiler for this, too.
 #[cfg(target_os = "linux")]
 fn compile_shim(folder: &Path) -> PathBuf {

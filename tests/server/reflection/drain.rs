@@ -89,7 +89,8 @@ async fn while_it_drains_it_serves_nothing_and_says_so() {
     let refused = half.answer.await.expect("no panic").expect_err("nothing is started any more");
     assert_draining(&refused);
     let late = client.start_singleton(start("f", "c")).await.expect_err("nobody listens");
-    assert_eq!(late.code(), Code::Unavailable);
+    // The connection may be closing already: then it is the transport's word, which has no better one.
+    assert!(matches!(late.code(), Code::Unavailable | Code::Cancelled | Code::Unknown), "{late:?}");
     drop((health, watched, client, channel));
     let (ended, said) = server.wait().await;
     assert!(ended.success() && !said.contains(NOT_LEFT), "{said}");

@@ -70,9 +70,12 @@ enum Command {
 pub fn main() -> ExitCode {
     let Cli { command, client } = Cli::parse();
     let output = Output::new(client.json);
-    let done = runtime(&command)
-        .map_err(Error::from)
-        .and_then(|runtime| runtime.block_on(dispatch(command, &client, &output)));
+    let done = runtime(&command).map_err(Error::from).and_then(|runtime| {
+        let done = runtime.block_on(dispatch(command, &client, &output));
+        // A read that hangs on a bad disk must not keep a server that has failed from saying so by its exit code.
+        runtime.shutdown_background();
+        done
+    });
     done.unwrap_or_else(|error| output.error(&error)).into()
 }
 

@@ -263,8 +263,8 @@ mod tests {
             let mut wrong = Violations::default();
             let policy = conflict_policy(&mut wrong, request.conflict_policy);
             let replaceable = replaceable(&mut wrong, request.replaceable_statuses.as_ref());
-            let spec = spec(&mut wrong, &request).expect("a valid request");
-            wrong.finish(Some(())).expect("a valid request");
+            let spec = spec(&mut wrong, &request);
+            let spec = wrong.finish(spec).expect("a valid request");
             content(&request, &spec, policy, replaceable)
         };
         let plain = v1::StartSingletonRequest { function_name: "f".into(), ..Default::default() };

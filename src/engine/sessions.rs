@@ -109,13 +109,13 @@ impl Engine {
         input.map(Some).ok_or_else(|| Refusal::Damaged(format!("Payload row {}/{row} is missing", arrival.0)))
     }
 
-    /// No worker can be given the run, since its input can't be read: it ends here, lest it be offered for ever. One
-    /// whose place was taken has ended already.
-    pub async fn give_up(&self, key: &InstanceKey, proof: Proof, damage: String) {
-        let failure = Failure::declared("InputDamaged", damage);
+    /// No worker can be given all of the run, since some of it can't be read: it ends here, lest it be offered for
+    /// ever. One whose place was taken has ended already.
+    pub async fn give_up(&self, key: &InstanceKey, proof: Proof, error_type: &str, damage: String) {
+        let failure = Failure::declared(error_type, damage);
         let report = Report { proof, body: ReportBody::Failed { failure } };
         if let Ok(()) = self.report(key.clone(), report).await {
-            tracing::error!(?key, "a run has failed because its input is damaged");
+            tracing::error!(?key, "a run has failed because its rows are damaged");
         }
     }
 

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use rusqlite::Connection;
-use soloist::proto::v1::{RuntimeStatus, StartOutcome, StartSingletonRequest};
+use soloist::proto::v1::{
+    RaiseEventRequest, RuntimeStatus, StartOutcome, StartSingletonRequest, work_response::Message as Heard,
+};
 
 use crate::support::{RawWorker, Server, start, status, until};
 
@@ -153,4 +155,42 @@ async fn a_damaged_input_fails_its_own_execution_and_no_other() {
         client.start_singleton(start("work", "a")).await.expect("it has ended");
         worker.take().await;
     }
+}
+
+/// An event that can't be read ended its worker's stream, and again whenever the worker came back with the run.
+#[tokio::test]
+async fn a_damaged_event_fails_its_own_execution_and_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::with_long_leases(folder.path());
+    let mut client = server.client().await;
+    for id in ["a", "b"] {
+        client.start_singleton(start("work", id)).await.expect("started");
+        let event = RaiseEventRequest { instance_id: id.into(), name: "e".into(), ..Default::default() };
+        client.raise_event(event).await.expect("raised");
+    }
+    assert!(server.stop().await.0.success());
+    let database = Connection::open(folder.path().join("soloist.db")).expect("a database");
+    let damaged = database.execute("UPDATE event SET checksum = checksum + 1 WHERE arrival = 1", ());
+    assert_eq!(damaged.expect("it is done"), 1);
+    drop(database);
+
+    let server = Server::with_long_leases(folder.path());
+    let mut client = server.client().await;
+    let mut worker = RawWorker::join(&server, "w", &["work"], 2).await;
+    let mut heard = Vec::new();
+    while heard.len() < 4 {
+        heard.push(match worker.hear().await {
+            Heard::Run(run) => ("run", run.claim),
+            Heard::Event(event) => ("event", event.claim),
+            Heard::Cancel(cancel) => ("cancel", cancel.claim),
+            other => panic!("not expected: {other:?}"),
+        });
+    }
+    let of = |id: &str| {
+        let mine = heard.iter().filter(|(_, claim)| claim.as_ref().is_some_and(|claim| claim.instance_id == id));
+        mine.map(|(what, _)| *what).collect::<Vec<_>>()
+    };
+    assert_eq!((of("a"), of("b")), (vec!["run", "cancel"], vec!["run", "event"]));
+    let failed = until(&mut client, "a", |status| status.runtime_status() == RuntimeStatus::Failed).await;
+    assert_eq!(failed.failure.expect("why").error_type, "EventsDamaged");
 }

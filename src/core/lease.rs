@@ -31,7 +31,7 @@ pub enum Cancellation {
 }
 
 /// What a worker shows for its lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Proof {
     pub token: FencingToken,
     pub claim: ClaimId,

@@ -15,14 +15,16 @@ use crate::core::{
 };
 
 impl Shared {
-    /// Carries out what one commit calls for. Never waits.
-    pub(super) fn carry_out(&self, committed: Committed) {
-        for part in committed.0 {
-            for change in part.changes {
-                self.effects(&change.key, change.effects);
-            }
+    /// Carries out what the next change of a commit calls for, or, once a partition has none left, tells whoever
+    /// waited for it. Never waits. Answers whether there was anything left to do.
+    pub(super) fn carry_out_next(&self, committed: &mut Committed) -> bool {
+        let Some(part) = committed.0.front_mut() else { return false };
+        if let Some(change) = part.changes.next() {
+            self.effects(&change.key, change.effects);
+        } else if let Some(part) = committed.0.pop_front() {
             part.partition.has_become_durable(part.revision);
         }
+        true
     }
 
     /// Carries out the effects of one change, or what a recovered instance has outstanding.

@@ -8,6 +8,7 @@ pub mod partition;
 mod query;
 mod recovery;
 mod sessions;
+mod stepper;
 mod threads;
 pub mod timers;
 pub mod watch;
@@ -31,6 +32,7 @@ pub use self::{
     query::Payloads,
     recovery::RecoveryError,
     sessions::{Connected, Connection},
+    stepper::Stepper,
     threads::Threads,
 };
 use crate::{

@@ -14,7 +14,7 @@ use crate::{
     core::{
         command::{Command, Report},
         effect::Run,
-        ids::{ClaimId, InstanceKey, Name, TaskHub},
+        ids::{Arrival, ClaimId, InstanceKey, Name, TaskHub},
         lease::{NotHeld, Proof},
     },
     store::{Table, record, record::InboxEvent},
@@ -112,17 +112,26 @@ impl Engine {
     /// The next events for a run that the session holds, at most some; none for a run that was cancelled.
     pub async fn events_for(&self, session: &Session, claim: ClaimId) -> Result<Vec<InboxEvent>, Refusal> {
         let Some(held) = session.held(claim) else { return Ok(Vec::new()) };
-        let inbox = self.shared.partition(&held.key).look(&held.key, |instance| {
-            let lease = instance.lease.as_ref().filter(|l| l.proof() == held.proof && l.cancelled.is_none());
-            lease.map(|_| (instance.arrival, instance.inbox_after))
-        });
-        let Some((arrival, after)) = inbox.found.flatten() else { return Ok(Vec::new()) };
+        let Some((arrival, after)) = self.inbox_of(&held) else { return Ok(Vec::new()) };
         let from = after.max(held.events_sent) + 1;
         let rows = self.shared.read(move |store| store.read(Table::Event, arrival, from, EVENTS_PAGE)).await?;
+        // A run that was cancelled meanwhile gets nothing: what was read may have been raised for its successor.
+        if self.inbox_of(&held).is_none() {
+            return Ok(Vec::new());
+        }
         rows.iter()
             .map(|row| record::decode_event(row.key.number, &row.bytes))
             .collect::<Result<_, _>>()
             .map_err(|error| Refusal::Damaged(error.to_string()))
+    }
+
+    /// The inbox of a run that is still held and not cancelled: whose it is, and up to where it is acknowledged.
+    fn inbox_of(&self, held: &Held) -> Option<(Arrival, u64)> {
+        let inbox = self.shared.partition(&held.key).look(&held.key, |instance| {
+            let lease = instance.lease.as_ref().filter(|l| l.proof() == held.proof && l.cancelled.is_none());
+            lease.map(|_| (instance.arrival, instance.inbox_after))
+        });
+        inbox.found.flatten()
     }
 }
 

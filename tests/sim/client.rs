@@ -137,9 +137,10 @@ impl Client {
         let call = Call::Terminate { expected: expected.map(|execution| execution.to_string()) };
         let called = self.world.witness().called(&key, &self.name, call);
         let terminate = Terminate { reason: "enough".into(), expected_execution: expected };
-        let reply = self.world.house.call(self.patience(), async |engine| engine.terminate(&key, terminate).await).await;
-        conclude(&self.world, called, &key, reply, |witness, description| {
-            Answer::Ended { seen: Some(witness.view(called, &description.view)) }
+        let reply =
+            self.world.house.call(self.patience(), async |engine| engine.terminate(&key, terminate).await).await;
+        conclude(&self.world, called, &key, reply, |witness, description| Answer::Ended {
+            seen: Some(witness.view(called, &description.view)),
         });
     }
 
@@ -186,9 +187,9 @@ pub async fn start(
         request: asked.request.as_ref().map(|id| history::Request { id: id.clone(), digest: short }),
     };
     let called = world.witness().called(key, caller, Call::Start(call));
-    let reply = world.house.call(patience(world), async |engine| {
-        engine.start(key, asked.command(engine.draw_execution_id())).await
-    });
+    let reply = world
+        .house
+        .call(patience(world), async |engine| engine.start(key, asked.command(engine.draw_execution_id())).await);
     let reply = reply.await;
     conclude(world, called, key, reply, |witness, started| {
         let Started { outcome, deduplicated, execution, status } = started;

@@ -118,7 +118,8 @@ impl Ledger {
                 })
             };
             let records = |(table, key, bytes): (Table, RowKey, &Vec<u8>)| {
-                let decoded = (table == Table::Record).then(|| record::decode_instance(key.arrival, bytes, clock.now()));
+                let decoded =
+                    (table == Table::Record).then(|| record::decode_instance(key.arrival, bytes, clock.now()));
                 decoded.map(|decoded| decoded.expect("what was just written can be read"))
             };
             for (key, instance) in puts().filter_map(records) {
@@ -147,8 +148,7 @@ impl Ledger {
         let Some(key) = self.keys.get(&row.arrival).cloned() else {
             return self.wrong(format!("a transition {} of nobody", row.number));
         };
-        let transition =
-            record::decode_transition(&key, row.number, bytes).expect("what was just written can be read");
+        let transition = record::decode_transition(&key, row.number, bytes).expect("what was just written can be read");
         let known = self.instances.get(&key).and_then(|entry| entry.transitions.last());
         if let Some(fault) = follows(known, &transition) {
             return self.wrong(format!("{key:?}: {fault}"));
@@ -192,7 +192,9 @@ impl Ledger {
         if next.fencing_token < before.fencing_token {
             faults.push(format!("token {} after {}", next.fencing_token, before.fencing_token));
         }
-        if let (Some(proof), Some(lease)) = (proof_of(&next).filter(|proof| proof_of(&before) != Some(*proof)), &next.lease) {
+        if let (Some(proof), Some(lease)) =
+            (proof_of(&next).filter(|proof| proof_of(&before) != Some(*proof)), &next.lease)
+        {
             if let Some(former) = proof_of(&before) {
                 faults.push(format!("granted with token {} while the lease {} stood", proof.token, former.token));
             }

@@ -132,11 +132,13 @@ impl House {
             idle: false,
             ends_at: None,
         };
+        self.stage.tell(|| "a server is up".into());
         *self.inside.borrow_mut() = Inside { disk, server: Some(server) };
         Ok(())
     }
 
     pub fn crash(&self, crash: Crash) {
+        self.stage.tell(|| format!("{crash:?}"));
         match crash {
             Crash::Planned(fault) => self.disk().plan(fault),
             Crash::Killed => self.down(),
@@ -154,6 +156,7 @@ impl House {
 
     /// The server is gone, and everything in its memory.
     fn down(&self) {
+        self.stage.tell(|| "the server goes down".into());
         let server = self.inside.borrow_mut().server.take();
         drop(server);
         self.boot.set(self.boot.get() + 1);

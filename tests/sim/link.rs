@@ -23,14 +23,24 @@ use crate::{
 };
 
 pub enum ToWorker {
-    Registered { continued: Vec<(InstanceKey, Proof)> },
+    Registered {
+        continued: Vec<(InstanceKey, Proof)>,
+    },
     Run(InstanceKey, Box<Run>),
     Event(Proof, u64),
     Cancel(Proof),
-    HeartbeatAcked { sequence: u64, renewed: Vec<Proof> },
+    HeartbeatAcked {
+        sequence: u64,
+        renewed: Vec<Proof>,
+    },
     /// The answer to a report.
-    Accepted { sequence: u64 },
-    Refused { sequence: u64, stop: bool },
+    Accepted {
+        sequence: u64,
+    },
+    Refused {
+        sequence: u64,
+        stop: bool,
+    },
     /// The server's end is gone.
     Closed,
 }

@@ -170,7 +170,11 @@ async fn revive(world: &World) {
 fn has_come_to_rest(world: &World) -> bool {
     let witness = world.witness();
     let all_seen = world.seen.borrow().values().all(|(key, sequence)| *sequence == witness.transitions(key));
-    world.calm.get() && world.house.is_up() && world.house.is_quiet() && all_seen && witness.unfinished().is_empty()
+    world.calm.get()
+        && world.house.is_up()
+        && world.house.is_quiet()
+        && all_seen
+        && witness.unfinished().is_empty()
         && !witness.open.values().any(|call| call.starts_with("client"))
 }
 
@@ -206,9 +210,10 @@ fn compare(world: &Rc<World>, steps: &mut Steps) -> Result<(), String> {
         let (engine, outcome, left) = (engine.clone(), outcome.clone(), left.clone());
         world.stage.spawn(async move {
             match engine.status(&key).await {
-                Ok(found) if found.view.execution == instance.execution
-                    && found.view.revision == instance.revision
-                    && found.view.fencing_token == instance.fencing_token => {}
+                Ok(found)
+                    if found.view.execution == instance.execution
+                        && found.view.revision == instance.revision
+                        && found.view.fencing_token == instance.fencing_token => {}
                 found => outcome.borrow_mut().push(format!("{key:?}: {instance:?} came back as {found:?}")),
             }
             left.set(left.get() - 1);
@@ -246,4 +251,3 @@ fn judge(world: &World) -> Result<(), String> {
     let verdict = checker::check(&world.witness().history, &rules);
     if verdict.violations.is_empty() { Ok(()) } else { Err(verdict.to_string()) }
 }
-

@@ -27,6 +27,8 @@ pub const SECOND: i64 = 1_000_000;
 pub struct Stage(Rc<Inside>);
 
 struct Inside {
+    begun: i64,
+    is_told: bool,
     time: Arc<AtomicI64>,
     tasks: RefCell<BTreeMap<u64, Task>>,
     next: Cell<u64>,
@@ -52,6 +54,8 @@ impl Wake for Bell {
 impl Stage {
     pub fn new(begin: i64) -> Stage {
         Stage(Rc::new(Inside {
+            begun: begin,
+            is_told: std::env::var_os("SOLOIST_SIM_TOLD").is_some(),
             time: Arc::new(AtomicI64::new(begin)),
             tasks: RefCell::default(),
             next: Cell::new(0),
@@ -140,6 +144,14 @@ impl Stage {
         });
         self.0.alarms.borrow_mut().insert(number, waker);
         number
+    }
+
+    /// Tells what happens, where somebody wants to hear it.
+    pub fn tell(&self, what: impl FnOnce() -> String) {
+        if self.0.is_told {
+            let since = self.now() - self.0.begun;
+            println!("{:>4}.{:06} {}", since / SECOND, since % SECOND, what());
+        }
     }
 
     pub fn clock(&self, skew: i64) -> VirtualClock {

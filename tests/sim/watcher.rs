@@ -64,10 +64,8 @@ async fn watch(world: &Rc<World>, name: &str, key: &InstanceKey, boot: u64, at: 
             match world.house.while_up(boot, leaves_at, watch.next()).await {
                 Some(Ok(item)) => {
                     world.witness().saw(number, key, last, &item);
-                    let seen = Position {
-                        revision: item.transition.view.revision.0,
-                        sequence: item.transition.sequence,
-                    };
+                    let seen =
+                        Position { revision: item.transition.view.revision.0, sequence: item.transition.sequence };
                     last = Some(seen.sequence);
                     *at = Some(seen);
                     if reads_slowly && !world.calm.get() {

@@ -86,6 +86,7 @@ impl Witness {
         let mut ledger = ledger.lock();
         let at = self.now();
         for (key, news) in ledger.news.drain(..) {
+            self.stage.tell(|| format!("durable: {key:?} {news:?}"));
             let instance = instance_id(&key);
             match news {
                 News::Granted { worker, execution, token, attempt } => {
@@ -104,6 +105,7 @@ impl Witness {
         let at = self.now();
         self.opened += 1;
         self.open.insert(self.opened, format!("{caller}: {call:?} of {key:?}"));
+        self.stage.tell(|| format!("call {}: {caller}: {call:?} of {key:?}", self.opened));
         let number = self.history.called(&instance_id(key), caller, at, call);
         Called { number, floor: self.told.get(key).copied().unwrap_or(0), at, open: self.opened }
     }
@@ -114,6 +116,7 @@ impl Witness {
     }
 
     pub fn answered(&mut self, called: Called, answer: history::Answer) {
+        self.stage.tell(|| format!("answer to call {}: {answer:?}", called.open));
         self.open.remove(&called.open);
         let at = self.now();
         self.history.answered(called.number, at, answer);
@@ -159,10 +162,8 @@ impl Witness {
         let place = (key.clone(), id.to_owned());
         let at = self.now();
         match self.requests.get(&place).copied() {
-            Some(first) if first.digest == digest && first.execution != execution => self.object(format!(
-                "{key:?}: request {id} was accepted as {} and again as {execution}",
-                first.execution
-            )),
+            Some(first) if first.digest == digest && first.execution != execution => self
+                .object(format!("{key:?}: request {id} was accepted as {} and again as {execution}", first.execution)),
             Some(first) if first.digest != digest && first.at < called.at => {
                 self.object(format!("{key:?}: request {id} was accepted with another content"));
             }
@@ -175,6 +176,7 @@ impl Witness {
     pub fn received(&mut self, key: &InstanceKey, worker: &str, execution: ExecutionId, token: u64, attempt: u32) {
         self.is_durable(key, token, "a run");
         let at = self.now();
+        self.stage.tell(|| format!("{worker} is given {key:?} {execution} with token {token}"));
         if let Some(other) = self.tokens.insert((key.clone(), token), worker.into()) {
             self.object(format!("{key:?}: token {token} was given to {other} and to {worker}"));
         }
@@ -185,6 +187,7 @@ impl Witness {
     /// A worker works on a run, until then at most.
     pub fn works(&mut self, key: &InstanceKey, worker: &str, token: u64, until: i64) {
         let now = self.stage.now();
+        self.stage.tell(|| format!("{worker} works on {key:?} with token {token} for {} us", until - now));
         let of_key = (key.clone(), 0)..=(key.clone(), u64::MAX);
         let other = self.working.range(of_key).find(|((_, other), (_, end))| *other != token && *end > now);
         if let Some(((_, other), (who, _))) = other {
@@ -195,6 +198,7 @@ impl Witness {
     }
 
     pub fn stops(&mut self, key: &InstanceKey, token: u64) {
+        self.stage.tell(|| format!("token {token} of {key:?} is worked on no more"));
         self.working.remove(&(key.clone(), token));
     }
 
@@ -216,6 +220,7 @@ impl Witness {
             let transitions = ledger.instances.get(key).map(|entry| &entry.transitions);
             transitions.and_then(|transitions| transitions.get(*sequence as usize - 1)).cloned()
         };
+        self.stage.tell(|| format!("a watcher of {key:?}, after {last:?}: {:?} {sequence}", item.kind));
         let is_transition = item.kind == ItemKind::Transition;
         match durable {
             None => self.object(format!("{key:?}: a watcher saw a transition {sequence} that is not durable")),
@@ -223,7 +228,10 @@ impl Witness {
                 let (was, is) = (&durable.view.execution, &view.execution);
                 let same = (was.id, was.status, was.attempt) == (is.id, is.status, is.attempt);
                 if !same || (is_transition && durable.view.revision != view.revision) {
-                    self.object(format!("{key:?}: transition {sequence} is {:?}, a watcher saw {view:?}", durable.view));
+                    self.object(format!(
+                        "{key:?}: transition {sequence} is {:?}, a watcher saw {view:?}",
+                        durable.view
+                    ));
                 }
             }
         }
@@ -247,7 +255,10 @@ impl Witness {
 
     /// The starts with request ids that were accepted.
     pub fn requests(&self) -> Vec<(InstanceKey, String, u64, ExecutionId)> {
-        self.requests.iter().map(|((key, id), first)| (key.clone(), id.clone(), first.digest, first.execution)).collect()
+        self.requests
+            .iter()
+            .map(|((key, id), first)| (key.clone(), id.clone(), first.digest, first.execution))
+            .collect()
     }
 
     pub fn unfinished(&self) -> Vec<String> {

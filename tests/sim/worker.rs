@@ -37,7 +37,7 @@ struct Worker {
     name: Name,
     functions: Vec<Name>,
     max_runs: u32,
-    runs: BTreeMap<u64, Held>,
+    runs: BTreeMap<ClaimId, Held>,
     link: Rc<Link>,
     sequence: u64,
     pending: BTreeMap<u64, Pending>,
@@ -60,7 +60,10 @@ struct Held {
 #[derive(Clone, PartialEq)]
 enum Phase {
     Offered,
-    Working { done_at: i64, says_at: i64 },
+    Working {
+        done_at: i64,
+        says_at: i64,
+    },
     /// Its final report is under way.
     Reported(Final),
     /// It no longer works on it, and the server has not confirmed that.
@@ -77,7 +80,7 @@ enum Final {
 
 /// A message that wants an answer.
 struct Pending {
-    token: u64,
+    claim: ClaimId,
     sent: i64,
     /// Absent for a lie: it must not be accepted.
     called: Option<Called>,
@@ -144,6 +147,7 @@ impl Worker {
         if world.calm.get() {
             self.functions = world.functions.clone();
         }
+        world.stage.tell(|| format!("{} opens a stream", self.name));
         self.link = Link::new(&world.stage);
         self.register();
         let lives_until = if world.calm.get() || world.dice.percent(50) {
@@ -177,6 +181,7 @@ impl Worker {
                 None => {}
             }
         };
+        world.stage.tell(|| format!("{} leaves its stream", self.name));
         self.link.leave(&world);
         for (_, pending) in std::mem::take(&mut self.pending) {
             if let Some(called) = pending.called {
@@ -192,11 +197,11 @@ impl Worker {
         let now = world.stage.now();
         let held: BTreeMap<Proof, InstanceKey> =
             self.runs.values().filter(|held| held.phase != Phase::Left).map(|h| (h.proof, h.key.clone())).collect();
-        for (proof, key) in &held {
+        for (place, (proof, key)) in held.iter().enumerate() {
             let called = self.call(key, *proof, Report::Return { lease: LEASE_TOLD.unsigned_abs() });
             // Registered answers all of them: they stand under numbers that no message has.
-            let pending = Pending { token: proof.token.0, sent: now, called: Some(called), what: What::Renewal };
-            self.pending.insert(u64::MAX - proof.token.0, pending);
+            let pending = Pending { claim: proof.claim, sent: now, called: Some(called), what: What::Renewal };
+            self.pending.insert(u64::MAX - place as u64, pending);
         }
         let register =
             Register { worker: self.name.clone(), functions: self.functions.clone(), max_runs: self.max_runs, held };
@@ -212,8 +217,8 @@ impl Worker {
 
     /// The process is gone, and with it its work.
     fn die(&mut self) {
-        for (token, held) in std::mem::take(&mut self.runs) {
-            self.world.witness().stops(&held.key, token);
+        for held in std::mem::take(&mut self.runs).into_values() {
+            self.world.witness().stops(&held.key, held.proof.token.0);
         }
     }
 
@@ -231,19 +236,19 @@ impl Worker {
         if now >= self.heartbeat_at {
             self.beat();
         }
-        let working: Vec<(u64, i64, i64)> = self
+        let working: Vec<(ClaimId, i64, i64)> = self
             .runs
             .iter()
-            .filter_map(|(token, held)| match held.phase {
-                Phase::Working { done_at, says_at } => Some((*token, done_at, says_at)),
+            .filter_map(|(claim, held)| match held.phase {
+                Phase::Working { done_at, says_at } => Some((*claim, done_at, says_at)),
                 _ => None,
             })
             .collect();
-        for (token, done_at, says_at) in working {
+        for (claim, done_at, says_at) in working {
             if now >= done_at {
-                self.finish(token);
+                self.finish(claim);
             } else if now >= says_at {
-                self.progress(token, done_at);
+                self.progress(claim, done_at);
             }
         }
     }
@@ -252,20 +257,20 @@ impl Worker {
     fn expire(&mut self) {
         let now = self.world.stage.now();
         let over = |held: &Held| matches!(held.phase, Phase::Working { .. }) && now >= held.lease_end;
-        let over: Vec<u64> = self.runs.iter().filter(|(_, held)| over(held)).map(|(token, _)| *token).collect();
-        for token in over {
+        let over: Vec<ClaimId> = self.runs.iter().filter(|(_, held)| over(held)).map(|(claim, _)| *claim).collect();
+        for claim in over {
             match self.world.dice.below(3) {
-                0 => self.finish(token),
-                1 => self.report_final(token, Final::Stopped),
-                _ => self.leave(token),
+                0 => self.finish(claim),
+                1 => self.report_final(claim, Final::Stopped),
+                _ => self.leave(claim),
             }
         }
     }
 
-    fn leave(&mut self, token: u64) {
-        if let Some(held) = self.runs.get_mut(&token) {
+    fn leave(&mut self, claim: ClaimId) {
+        if let Some(held) = self.runs.get_mut(&claim) {
             held.phase = Phase::Left;
-            self.world.witness().stops(&held.key, token);
+            self.world.witness().stops(&held.key, held.proof.token.0);
             self.former.push((held.key.clone(), held.proof));
         }
     }
@@ -284,25 +289,25 @@ impl Worker {
         // One number for all: which of them were renewed, the answer says.
         for (place, (key, proof)) in claims.iter().enumerate() {
             let called = self.call(key, *proof, Report::Heartbeat { lease: LEASE_TOLD.unsigned_abs() });
-            let pending = Pending { token: proof.token.0, sent: now, called: Some(called), what: What::Renewal };
+            let pending = Pending { claim: proof.claim, sent: now, called: Some(called), what: What::Renewal };
             self.pending.insert(sequence + place as u64, pending);
         }
         self.sequence += claims.len() as u64;
         self.link.up.say(ToServer::Heartbeat { sequence, claims }, self.world.house.delay());
     }
 
-    fn progress(&mut self, token: u64, done_at: i64) {
+    fn progress(&mut self, claim: ClaimId, done_at: i64) {
         let dice = self.world.dice.clone();
         let now = self.world.stage.now();
         let count = if dice.percent(3) && !self.world.calm.get() { BURST } else { 1 };
         for _ in 0..count {
             let custom_status = dice.percent(90).then(|| format!("{}", dice.below(100)).into());
-            self.report(token, What::Report, Report::Progress, ReportBody::Progress { custom_status });
+            self.report(claim, What::Report, Report::Progress, ReportBody::Progress { custom_status });
         }
         if dice.percent(10) {
             self.lie();
         }
-        if let Some(held) = self.runs.get_mut(&token) {
+        if let Some(held) = self.runs.get_mut(&claim) {
             held.phase = Phase::Working { done_at, says_at: now + dice.between(10 * MILLI, 8 * SECOND) };
         }
     }
@@ -324,14 +329,14 @@ impl Worker {
             },
         };
         self.sequence += 1;
-        let pending = Pending { token: proof.token.0, sent: 0, called: None, what: What::Lie };
+        let pending = Pending { claim: proof.claim, sent: 0, called: None, what: What::Lie };
         self.pending.insert(self.sequence, pending);
         let body = ReportBody::Completed { output: Some("a lie".into()) };
         let report = ToServer::Report { sequence: self.sequence, key, proof, body };
         self.link.up.say(report, self.world.house.delay());
     }
 
-    fn finish(&mut self, token: u64) {
+    fn finish(&mut self, claim: ClaimId) {
         let dice = &self.world.dice;
         let content = dice.below(1000);
         let end = match dice.below(20) {
@@ -341,16 +346,16 @@ impl Worker {
             16..18 => Final::Continued(content),
             _ => Final::Stopped,
         };
-        self.report_final(token, end);
+        self.report_final(claim, end);
     }
 
-    fn report_final(&mut self, token: u64, end: Final) {
-        let Some(held) = self.runs.get_mut(&token) else { return };
+    fn report_final(&mut self, claim: ClaimId, end: Final) {
+        let Some(held) = self.runs.get_mut(&claim) else { return };
         held.phase = Phase::Reported(end.clone());
         self.former.push((held.key.clone(), held.proof));
-        self.world.witness().stops(&held.key, token);
+        self.world.witness().stops(&held.key, held.proof.token.0);
         let (said, body) = self.word(&end);
-        self.report(token, What::Final, said, body);
+        self.report(claim, What::Final, said, body);
     }
 
     fn word(&self, end: &Final) -> (Report, ReportBody) {
@@ -377,8 +382,8 @@ impl Worker {
         }
     }
 
-    fn report(&mut self, token: u64, what: What, said: Report, body: ReportBody) {
-        let Some(held) = self.runs.get(&token) else { return };
+    fn report(&mut self, claim: ClaimId, what: What, said: Report, body: ReportBody) {
+        let Some(held) = self.runs.get(&claim) else { return };
         let (key, proof) = (held.key.clone(), held.proof);
         self.report_of(key, proof, what, said, body);
     }
@@ -386,7 +391,7 @@ impl Worker {
     fn report_of(&mut self, key: InstanceKey, proof: Proof, what: What, said: Report, body: ReportBody) {
         let called = self.call(&key, proof, said);
         self.sequence += 1;
-        let pending = Pending { token: proof.token.0, sent: self.world.stage.now(), called: Some(called), what };
+        let pending = Pending { claim: proof.claim, sent: self.world.stage.now(), called: Some(called), what };
         self.pending.insert(self.sequence, pending);
         let report = ToServer::Report { sequence: self.sequence, key, proof, body };
         self.link.up.say(report, self.world.house.delay());
@@ -405,7 +410,7 @@ impl Worker {
             ToWorker::Event(proof, number) => self.event(proof, number),
             ToWorker::Cancel(proof) => self.cancel(proof),
             ToWorker::HeartbeatAcked { sequence, renewed } => {
-                let renewed: BTreeSet<u64> = renewed.iter().map(|proof| proof.token.0).collect();
+                let renewed: BTreeSet<ClaimId> = renewed.iter().map(|proof| proof.claim).collect();
                 let answered = self.take_renewals(sequence);
                 self.renew(answered, &renewed);
             }
@@ -416,26 +421,26 @@ impl Worker {
     }
 
     fn take_renewals(&mut self, sequence: u64) -> Vec<Pending> {
-        let numbers = (sequence..).take_while(|number| {
-            self.pending.get(number).is_some_and(|pending| pending.what == What::Renewal)
-        });
+        let numbers = (sequence..)
+            .take_while(|number| self.pending.get(number).is_some_and(|pending| pending.what == What::Renewal));
         let sent = self.pending.get(&sequence).map_or(0, |pending| pending.sent);
         let numbers: Vec<u64> = numbers.take_while(|number| self.pending[number].sent == sent).collect();
         numbers.iter().filter_map(|number| self.pending.remove(number)).collect()
     }
 
-    fn renew(&mut self, answered: Vec<Pending>, renewed: &BTreeSet<u64>) {
-        for Pending { token, sent, called, .. } in answered {
+    fn renew(&mut self, answered: Vec<Pending>, renewed: &BTreeSet<ClaimId>) {
+        for Pending { claim, sent, called, .. } in answered {
             let Some(called) = called else { continue };
-            if !renewed.contains(&token) {
+            if !renewed.contains(&claim) {
                 // The word of it comes by itself.
                 self.world.witness().given_up(called);
                 continue;
             }
             self.world.witness().answered(called, Answer::Accepted);
-            if let Some(held) = self.runs.get_mut(&token) {
+            if let Some(held) = self.runs.get_mut(&claim) {
                 held.lease_end = held.lease_end.max(sent + LEASE_TOLD);
                 if matches!(held.phase, Phase::Working { .. }) {
+                    let token = held.proof.token.0;
                     self.world.witness().works(&held.key, self.name.as_str(), token, held.lease_end);
                 }
             }
@@ -443,36 +448,36 @@ impl Worker {
     }
 
     fn registered(&mut self, continued: &[(InstanceKey, Proof)]) {
-        let renewed: BTreeSet<u64> = continued.iter().map(|(_, proof)| proof.token.0).collect();
+        let renewed: BTreeSet<ClaimId> = continued.iter().map(|(_, proof)| proof.claim).collect();
         let numbers: Vec<u64> = self.pending.range(u64::MAX / 2..).map(|(number, _)| *number).collect();
         let answered = numbers.iter().filter_map(|number| self.pending.remove(number)).collect();
         self.renew(answered, &renewed);
         // What was reported on a stream that is gone is reported again.
-        let reported: Vec<(u64, Final)> = self
+        let reported: Vec<(ClaimId, Final)> = self
             .runs
             .iter()
-            .filter_map(|(token, held)| match &held.phase {
-                Phase::Reported(end) => Some((*token, end.clone())),
+            .filter_map(|(claim, held)| match &held.phase {
+                Phase::Reported(end) => Some((*claim, end.clone())),
                 _ => None,
             })
             .collect();
-        for (token, end) in reported {
+        for (claim, end) in reported {
             let (said, body) = self.word(&end);
-            self.report(token, What::Final, said, body);
+            self.report(claim, What::Final, said, body);
         }
     }
 
     fn take(&mut self, key: InstanceKey, run: &Run) {
         let world = self.world.clone();
-        let token = run.proof.token.0;
+        let (claim, token) = (run.proof.claim, run.proof.token.0);
         world.witness().received(&key, self.name.as_str(), run.execution, token, run.attempt);
         let held = Held { key, proof: run.proof, phase: Phase::Offered, lease_end: 0, events: 0 };
-        self.runs.insert(token, held);
+        self.runs.insert(claim, held);
         match world.dice.below(20) {
-            0 if !world.calm.get() => self.report_final(token, Final::Stopped),
-            1 if !world.calm.get() => drop(self.runs.remove(&token)),
+            0 if !world.calm.get() => self.report_final(claim, Final::Stopped),
+            1 if !world.calm.get() => drop(self.runs.remove(&claim)),
             _ => self.report(
-                token,
+                claim,
                 What::Accept,
                 Report::Accept { lease: LEASE_TOLD.unsigned_abs() },
                 ReportBody::Accept,
@@ -481,7 +486,8 @@ impl Worker {
     }
 
     fn event(&mut self, proof: Proof, number: u64) {
-        let Some(held) = self.runs.get_mut(&proof.token.0) else { return };
+        self.world.stage.tell(|| format!("{} gets event {number} for token {}", self.name, proof.token));
+        let Some(held) = self.runs.get_mut(&proof.claim) else { return };
         if number <= held.events {
             return;
         }
@@ -492,19 +498,20 @@ impl Worker {
         held.events = number;
         if matches!(held.phase, Phase::Working { .. }) && self.world.dice.percent(80) {
             let body = ReportBody::EventsAcked { through: number };
-            self.report(proof.token.0, What::Report, Report::EventsAcked, body);
+            self.report(proof.claim, What::Report, Report::EventsAcked, body);
         }
     }
 
     fn cancel(&mut self, proof: Proof) {
-        let token = proof.token.0;
-        let phase = self.runs.get(&token).map(|held| held.phase.clone());
+        self.world.stage.tell(|| format!("{} is to stop token {}", self.name, proof.token));
+        let claim = proof.claim;
+        let phase = self.runs.get(&claim).map(|held| held.phase.clone());
         match phase {
             Some(Phase::Offered | Phase::Working { .. }) => {
                 if self.world.dice.percent(80) {
-                    self.report_final(token, Final::Stopped);
+                    self.report_final(claim, Final::Stopped);
                 } else {
-                    self.leave(token);
+                    self.leave(claim);
                 }
             }
             Some(Phase::Reported(_) | Phase::Left) | None => {}
@@ -512,25 +519,25 @@ impl Worker {
     }
 
     fn accepted(&mut self, sequence: u64) {
-        let Some(Pending { token, sent, called, what }) = self.pending.remove(&sequence) else { return };
+        let Some(Pending { claim, sent, called, what }) = self.pending.remove(&sequence) else { return };
         let world = self.world.clone();
         match called {
             Some(called) => world.witness().answered(called, Answer::Accepted),
-            None => world.witness().object(format!("{} lied about token {token} and was believed", self.name)),
+            None => world.witness().object(format!("{} lied and was believed", self.name)),
         }
-        let Some(held) = self.runs.get_mut(&token) else { return };
+        let Some(held) = self.runs.get_mut(&claim) else { return };
         match what {
             What::Accept if held.phase == Phase::Offered => {
                 let now = world.stage.now();
                 held.lease_end = sent + LEASE_TOLD;
                 if now >= held.lease_end {
-                    return self.leave(token);
+                    return self.leave(claim);
                 }
                 let longest = if world.calm.get() { SECOND } else { 25 * SECOND };
                 let done_at = now + world.dice.between(0, longest);
                 let says_at = now + world.dice.between(0, 10 * SECOND);
                 held.phase = Phase::Working { done_at, says_at };
-                world.witness().works(&held.key, self.name.as_str(), token, held.lease_end);
+                world.witness().works(&held.key, self.name.as_str(), held.proof.token.0, held.lease_end);
             }
             What::Final | What::Again => {
                 let Phase::Reported(end) = held.phase.clone() else { return };
@@ -539,7 +546,7 @@ impl Worker {
                     let (said, body) = self.word(&end);
                     self.report_of(key, proof, What::Again, said, body);
                 } else {
-                    self.runs.remove(&token);
+                    self.runs.remove(&claim);
                 }
             }
             What::Accept | What::Renewal | What::Report | What::Lie => {}
@@ -547,25 +554,25 @@ impl Worker {
     }
 
     fn refused(&mut self, sequence: u64, stop: bool) {
-        let Some(Pending { token, called, what, .. }) = self.pending.remove(&sequence) else { return };
+        let Some(Pending { claim, called, what, .. }) = self.pending.remove(&sequence) else { return };
         if let Some(called) = called {
             let answer = if stop { Answer::Cancelled } else { Answer::Refused };
             self.world.witness().answered(called, answer);
         }
-        let Some(held) = self.runs.get(&token) else { return };
+        let Some(held) = self.runs.get(&claim) else { return };
         let (key, proof) = (held.key.clone(), held.proof);
         match what {
             What::Again => {
-                self.runs.remove(&token);
-                if self.world.witness().newest_token(&key) == token {
-                    let what = format!("{key:?}: the final report with token {token} was forgotten");
+                self.runs.remove(&claim);
+                if self.world.witness().newest_token(&key) == proof.token.0 {
+                    let what = format!("{key:?}: the final report with token {} was forgotten", proof.token);
                     self.world.witness().object(what);
                 }
             }
             What::Final => match &held.phase {
                 // Cancelled meanwhile: it says that it has stopped.
-                Phase::Reported(end) if *end != Final::Stopped => self.report_final(token, Final::Stopped),
-                _ => drop(self.runs.remove(&token)),
+                Phase::Reported(end) if *end != Final::Stopped => self.report_final(claim, Final::Stopped),
+                _ => drop(self.runs.remove(&claim)),
             },
             What::Accept | What::Report if stop => self.cancel(proof),
             What::Accept | What::Report | What::Renewal | What::Lie => {}

@@ -13,6 +13,7 @@ use crate::core::{
     effect::Effect,
     ids::{ClaimId, InstanceKey},
 };
+use crate::mutant::Mutant;
 
 impl Shared {
     /// Carries out what the next change of a commit calls for, or, once a partition has none left, tells whoever
@@ -32,6 +33,9 @@ impl Shared {
         let mut freed: Option<Arc<Session>> = None;
         let mut matches = Vec::new();
         for effect in effects {
+            if is_dropped(&effect) {
+                continue;
+            }
             match effect {
                 Effect::Publish(transition) => self.watchers.publish(transition),
                 Effect::EndClaim { claim, expired } => freed = self.end_claim(claim, expired),
@@ -91,5 +95,18 @@ impl Shared {
         if let Some(due) = partition.look(key, |instance| instance.next_due()).found.flatten() {
             self.timers.arm(key.clone(), due);
         }
+    }
+}
+
+/// Only in a mutant.
+fn is_dropped(effect: &Effect) -> bool {
+    match effect {
+        Effect::Publish(transition) => Mutant::DropPublication.is_on() && transition.sequence % 5 == 0,
+        Effect::EndClaim { .. } => Mutant::DropClaimEnd.is_on(),
+        Effect::HandOut(_) => Mutant::DropHandOut.is_on(),
+        Effect::DeliverEvents { .. } => Mutant::DropEvents.is_on(),
+        Effect::Offer(_) => Mutant::DropOffer.is_on(),
+        Effect::Arm(_) => Mutant::DropTimer.is_on(),
+        Effect::Cancel { .. } | Effect::Withdraw => false,
     }
 }

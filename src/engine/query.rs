@@ -11,6 +11,7 @@ use crate::{
         status::{Status, Transition, View},
         time::Now,
     },
+    mutant::Mutant,
     store::{ReadError, Store, Table},
 };
 
@@ -34,7 +35,9 @@ impl Shared {
     ) -> Result<T, Refusal> {
         let partition = self.partition(key);
         let Snapshot { found, speaks_of } = partition.look(key, |instance| look(instance, self.clock.now()));
-        self.until_durable(partition, speaks_of).await.map_err(Refusal::from_read)?;
+        if !Mutant::ReadUncommitted.is_on() {
+            self.until_durable(partition, speaks_of).await.map_err(Refusal::from_read)?;
+        }
         found.ok_or_else(|| Rejection::NotFound { id: key.id().into() }.into())
     }
 

@@ -7,7 +7,11 @@ use super::{
     Engine, Shared,
     committer::{Commit, Committed},
 };
-use crate::{core::time::Steady, store::CommitError};
+use crate::{
+    core::{partitioning::PartitionId, time::Steady},
+    mutant::Mutant,
+    store::CommitError,
+};
 
 /// Moves an engine. Whoever takes the steps takes every one of them: an engine has one stepper at work.
 pub struct Stepper {
@@ -72,8 +76,13 @@ impl Stepper {
         self.shared.fallen.borrow().is_some()
     }
 
-    fn gather(&self, dirty: Vec<crate::core::partitioning::PartitionId>) -> Commit {
-        Commit::gather(dirty.iter().map(|id| self.shared.partitions[usize::from(id.0)].clone()))
+    fn gather(&self, dirty: Vec<PartitionId>) -> Commit {
+        let mut commit = Commit::gather(dirty.iter().map(|id| self.shared.partitions[usize::from(id.0)].clone()));
+        if Mutant::CarryOutBeforeFlush.is_on() {
+            let changes = commit.parts.iter_mut().flat_map(|part| part.changes.by_ref());
+            changes.for_each(|change| self.shared.effects(&change.key, change.effects));
+        }
+        commit
     }
 }
 

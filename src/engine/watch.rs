@@ -14,6 +14,7 @@ use crate::{
         rejection::Rejection,
         status::Transition,
     },
+    mutant::Mutant,
     store::{Table, record},
 };
 
@@ -120,6 +121,9 @@ impl Watch {
                 if wish.wait_for_start && matches!(*rejection, Rejection::NotFound { .. }) => {}
             other => other?,
         }
+        if Mutant::SubscribeLate.is_on() {
+            watch.subscription = Subscription::new(&watch.shared, &watch.subscription.key)?;
+        }
         Ok(watch)
     }
 
@@ -135,9 +139,10 @@ impl Watch {
             };
             match receiver.recv().await {
                 Ok(transition) if transition.sequence <= self.sequence => {}
-                Ok(transition) if transition.sequence == self.sequence + 1 => {
+                Ok(transition) if transition.sequence == self.sequence + 1 || Mutant::HideLag.is_on() => {
                     self.backlog.push_back(Item::transition(transition));
                 }
+                Err(broadcast::error::RecvError::Lagged(_)) if Mutant::HideLag.is_on() => {}
                 Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => self.look_at_current(ItemKind::Resync).await?,
                 Err(broadcast::error::RecvError::Closed) => {
                     return Err(Refusal::Unavailable("the server is shutting down"));
@@ -181,7 +186,7 @@ impl Watch {
             .collect::<Result<_, _>>()
             .map_err(|error| Refusal::Damaged(error.to_string()))?;
         let reaches_back = |first: &Transition| first.sequence == 1 || after >= first.view.revision;
-        if !kept.first().is_some_and(reaches_back) {
+        if !kept.first().is_some_and(reaches_back) && !Mutant::HideGapAtResume.is_on() {
             return self.look_at_current(ItemKind::Resync).await;
         }
         self.sequence = kept.iter().rev().find(|t| t.view.revision <= after).map_or(0, |t| t.sequence);

@@ -13,6 +13,7 @@ use soloist::{
         instance::Instance,
         partitioning::PartitionId,
         status::{Status, Transition},
+        time::{Now, Steady, Timestamp},
     },
     store::{
         Batch, Claim, CommitError, ReadError, Row, RowKey, Store, Table, Write,
@@ -50,6 +51,8 @@ pub struct Entry {
 pub enum News {
     Granted { worker: String, execution: ExecutionId, token: u64, attempt: u32 },
     LeaseEnded { token: u64 },
+    EventRaised,
+    Moved,
 }
 
 impl Disk {
@@ -162,10 +165,7 @@ impl Ledger {
                     &transition.view.execution.spec,
                     false,
                     Revision(0),
-                    soloist::core::time::Now {
-                        wall: soloist::core::time::Timestamp(0),
-                        steady: soloist::core::time::Steady(0),
-                    },
+                    Now { wall: Timestamp(0), steady: Steady(0) },
                 );
                 self.instances.insert(key, Entry { latest, transitions: vec![transition] });
             }
@@ -177,11 +177,17 @@ impl Ledger {
             return self.wrong(format!("{key:?} became durable without a transition"));
         };
         let before = std::mem::replace(&mut entry.latest, next.clone());
+        if next.inbox_last > before.inbox_last {
+            self.news.push((key.clone(), News::EventRaised));
+        }
         let last = entry.transitions.last().map_or(0, |transition| transition.sequence);
         let proof_of = |instance: &Instance| instance.lease.as_ref().map(|lease| lease.proof());
         let mut faults = Vec::new();
         if before.arrival != next.arrival {
             faults.push("it arrived a second time".into());
+        }
+        if next.sequence > before.sequence {
+            self.news.push((key.clone(), News::Moved));
         }
         if next.revision <= before.revision {
             faults.push(format!("revision {} after {}", next.revision, before.revision));

@@ -90,7 +90,7 @@ impl House {
     pub fn new(stage: &Stage, dice: &Arc<Dice>) -> House {
         let entropy = Arc::new(Dice::new(dice.roll()));
         let disk = Arc::new(Disk::new(Arc::new(stage.clock(0))));
-        let slow = *dice.pick(&[(0, 0), (5, 500 * MILLI), (2, 5 * SECOND), (1, 25 * SECOND)]);
+        let slow = *dice.pick(&[(0, 0), (5, 500 * MILLI), (2, 5 * SECOND), (1, 25 * SECOND), (100, SECOND)]);
         let inside = RefCell::new(Inside { disk, server: None });
         House { stage: stage.clone(), dice: dice.clone(), entropy, slow, boot: Cell::new(0), inside }
     }

@@ -7,6 +7,8 @@ mod dice;
 mod disk;
 mod house;
 mod link;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod play;
 mod stage;
 mod watcher;

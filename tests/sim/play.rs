@@ -58,7 +58,7 @@ fn run(world: &Rc<World>) -> Result<Tally, String> {
     for number in 0..dice.between(1, 4).unsigned_abs() {
         world.stage.spawn(worker::worker(world.clone(), number));
     }
-    for number in 0..dice.between(0, 3).unsigned_abs() {
+    for number in 0..dice.between(0, 5).unsigned_abs() {
         world.stage.spawn(watcher::watcher(world.clone(), number));
     }
     world.stage.spawn(misfortune(world.clone()));

@@ -13,6 +13,7 @@ use soloist::{
 
 use crate::{
     stage::{MILLI, SECOND},
+    witness::TOLD_WITHIN,
     world::World,
 };
 
@@ -28,15 +29,18 @@ pub async fn watcher(world: Rc<World>, number: u64) {
     let name = format!("watcher {number}");
     let key = world.any_key();
     let mut at: Option<Position> = None;
+    // A restless one comes anew after each few items.
+    let rests = *world.dice.pick(&[3 * SECOND, 200 * MILLI]);
+    let items = if world.dice.percent(50) { u64::MAX } else { world.dice.between(1, 4).unsigned_abs() };
     loop {
-        world.rest(3 * SECOND).await;
+        world.rest(rests).await;
         if let Some(boot) = world.house.is_up().then(|| world.house.boot()) {
-            watch(&world, &name, &key, boot, &mut at).await;
+            watch(&world, &name, &key, boot, items, &mut at).await;
         }
     }
 }
 
-async fn watch(world: &Rc<World>, name: &str, key: &InstanceKey, boot: u64, at: &mut Option<Position>) {
+async fn watch(world: &Rc<World>, name: &str, key: &InstanceKey, boot: u64, items: u64, at: &mut Option<Position>) {
     let dice = &world.dice;
     world.stage.sleep(world.house.delay()).await;
     let Some(engine) = world.house.engine().filter(|_| world.house.boot() == boot) else { return };
@@ -58,21 +62,32 @@ async fn watch(world: &Rc<World>, name: &str, key: &InstanceKey, boot: u64, at: 
     }
     let leaves_at = if dice.percent(50) { i64::MAX } else { world.stage.now() + dice.between(0, 60 * SECOND) };
     let reads_slowly = dice.percent(20);
+    let mut items_left = items;
     let how = match world.house.while_up(boot, leaves_at, engine.watch(key.clone(), wish)).await {
         Some(Ok(mut watch)) => loop {
+            let now = world.stage.now();
+            let until = leaves_at.min(now + 2 * TOLD_WITHIN);
             world.seen.borrow_mut().insert(name.to_owned(), (key.clone(), last.unwrap_or(0)));
-            match world.house.while_up(boot, leaves_at, watch.next()).await {
+            match world.house.while_up(boot, until, watch.next()).await {
                 Some(Ok(item)) => {
                     world.witness().saw(number, key, last, &item);
                     let seen =
                         Position { revision: item.transition.view.revision.0, sequence: item.transition.sequence };
                     last = Some(seen.sequence);
+                    items_left -= 1;
+                    if items_left == 0 {
+                        *at = Some(seen);
+                        break Closing::Lost;
+                    }
                     *at = Some(seen);
                     if reads_slowly && !world.calm.get() {
                         world.rest(20 * SECOND).await;
                     } else if dice.percent(30) {
                         world.rest(5 * MILLI).await;
                     }
+                }
+                None if world.house.boot() == boot && until < leaves_at => {
+                    world.witness().waits(key, now, last.unwrap_or(0));
                 }
                 Some(Err(Refusal::Unavailable(_))) | None => break Closing::Lost,
                 Some(Err(other)) => {

@@ -10,6 +10,8 @@ use soloist::{
     checker::history::{self, CallNumber, History, Sighting, Tick, WatchNumber},
     core::{
         ids::{ExecutionId, InstanceKey},
+        instance::Instance,
+        lease::Proof,
         status::{Status, Transition, View},
     },
     engine::watch::{Item, ItemKind},
@@ -17,8 +19,11 @@ use soloist::{
 
 use crate::{
     disk::{Ledger, News},
-    stage::Stage,
+    stage::{SECOND, Stage},
 };
+
+/// What is durable is with whoever listens by then.
+pub const TOLD_WITHIN: i64 = 6 * SECOND;
 
 pub struct Witness {
     stage: Stage,
@@ -37,6 +42,9 @@ pub struct Witness {
     /// Calls that wait for their answer.
     pub open: BTreeMap<u64, String>,
     opened: u64,
+    /// When the newest transition of an instance became durable, and the newest event.
+    moved_at: HashMap<InstanceKey, i64>,
+    raised_at: HashMap<InstanceKey, i64>,
 }
 
 #[derive(Clone, Copy)]
@@ -69,6 +77,8 @@ impl Witness {
             tokens: HashMap::new(),
             open: BTreeMap::new(),
             opened: 0,
+            moved_at: HashMap::new(),
+            raised_at: HashMap::new(),
         }
     }
 
@@ -94,6 +104,8 @@ impl Witness {
                     self.history.granted(&instance, grant);
                 }
                 News::LeaseEnded { token } => self.history.lease_ended(&instance, at, token),
+                News::Moved => drop(self.moved_at.insert(key, self.stage.now())),
+                News::EventRaised => drop(self.raised_at.insert(key, self.stage.now())),
             }
         }
         if let Some(wrong) = ledger.wrong.take() {
@@ -200,6 +212,30 @@ impl Witness {
     pub fn stops(&mut self, key: &InstanceKey, token: u64) {
         self.stage.tell(|| format!("token {token} of {key:?} is worked on no more"));
         self.working.remove(&(key.clone(), token));
+    }
+
+    /// A worker has listened since then to the stream of a run, and has got the events up to this one.
+    pub fn listens(&mut self, key: &InstanceKey, proof: Proof, since: i64, events: u64) {
+        let missing = {
+            let ledger = self.ledger.lock();
+            let instance = ledger.instances.get(key).map(|entry| &entry.latest);
+            let is_held = |instance: &&Instance| {
+                instance.lease.as_ref().is_some_and(|lease| lease.proof() == proof && lease.cancelled.is_none())
+            };
+            instance.filter(is_held).is_some_and(|held| held.inbox_last > held.inbox_after.max(events))
+        };
+        let raised_at = self.raised_at.get(key).copied().unwrap_or(0);
+        if missing && self.stage.now() - since.max(raised_at) > TOLD_WITHIN {
+            self.object(format!("{key:?}: the holder of token {} was not given its events", proof.token));
+        }
+    }
+
+    /// A watcher has waited since then for the transition after this one.
+    pub fn waits(&mut self, key: &InstanceKey, since: i64, last: u64) {
+        let moved_at = self.moved_at.get(key).copied().unwrap_or(0);
+        if self.transitions(key) > last && self.stage.now() - since.max(moved_at) > TOLD_WITHIN {
+            self.object(format!("{key:?}: a watcher waits after {last} of {}", self.transitions(key)));
+        }
     }
 
     /// The newest token that is durable.

@@ -43,6 +43,8 @@ struct Worker {
     pending: BTreeMap<u64, Pending>,
     heartbeat_at: i64,
     heard_at: i64,
+    /// When it knew that the server has its stream.
+    registered_at: i64,
     /// Claims that it has no right to any more, to lie about.
     former: Vec<(InstanceKey, Proof)>,
 }
@@ -54,6 +56,7 @@ struct Held {
     phase: Phase,
     /// As it understands it.
     lease_end: i64,
+    begun_at: i64,
     events: u64,
 }
 
@@ -122,6 +125,7 @@ pub async fn worker(world: Rc<World>, number: u64) {
         pending: BTreeMap::new(),
         heartbeat_at: 0,
         heard_at: 0,
+        registered_at: 0,
         former: Vec::new(),
         world,
     };
@@ -213,6 +217,7 @@ impl Worker {
         });
         self.heartbeat_at = now + HEARTBEAT;
         self.heard_at = now;
+        self.registered_at = i64::MAX;
     }
 
     /// The process is gone, and with it its work.
@@ -245,6 +250,9 @@ impl Worker {
             })
             .collect();
         for (claim, done_at, says_at) in working {
+            let held = &self.runs[&claim];
+            let since = held.begun_at.max(self.registered_at);
+            self.world.witness().listens(&held.key, held.proof, since, held.events);
             if now >= done_at {
                 self.finish(claim);
             } else if now >= says_at {
@@ -337,7 +345,11 @@ impl Worker {
     }
 
     fn finish(&mut self, claim: ClaimId) {
-        let dice = &self.world.dice;
+        let dice = self.world.dice.clone();
+        if dice.percent(30) {
+            let custom_status = Some("nearly there".into());
+            self.report(claim, What::Report, Report::Progress, ReportBody::Progress { custom_status });
+        }
         let content = dice.below(1000);
         let end = match dice.below(20) {
             _ if self.world.calm.get() => Final::Completed(content),
@@ -449,6 +461,7 @@ impl Worker {
 
     fn registered(&mut self, continued: &[(InstanceKey, Proof)]) {
         let renewed: BTreeSet<ClaimId> = continued.iter().map(|(_, proof)| proof.claim).collect();
+        self.registered_at = self.world.stage.now();
         let numbers: Vec<u64> = self.pending.range(u64::MAX / 2..).map(|(number, _)| *number).collect();
         let answered = numbers.iter().filter_map(|number| self.pending.remove(number)).collect();
         self.renew(answered, &renewed);
@@ -471,7 +484,8 @@ impl Worker {
         let world = self.world.clone();
         let (claim, token) = (run.proof.claim, run.proof.token.0);
         world.witness().received(&key, self.name.as_str(), run.execution, token, run.attempt);
-        let held = Held { key, proof: run.proof, phase: Phase::Offered, lease_end: 0, events: 0 };
+        let held =
+            Held { key, proof: run.proof, phase: Phase::Offered, lease_end: 0, begun_at: world.stage.now(), events: 0 };
         self.runs.insert(claim, held);
         match world.dice.below(20) {
             0 if !world.calm.get() => self.report_final(claim, Final::Stopped),

@@ -4,14 +4,14 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    history::{Answer, ItemKind, Record, Sighting, Status, Tick},
+    history::{Answer, Grant, ItemKind, Operation, Record, Sighting, Status, Tick},
     violation::{Kind, Line, Violation},
 };
 
 /// The first violation of each kind.
 pub fn check(record: &Record) -> Vec<Violation> {
     let told = told(record);
-    let found = [started_twice(record), gone(record, &told), contradiction(record, &told)];
+    let found = [started_twice(record), event_lost(record), gone(record, &told), contradiction(record, &told)];
     found.into_iter().flatten().collect()
 }
 
@@ -75,7 +75,7 @@ fn told(record: &Record) -> Vec<Said<'_>> {
 
 /// Each execution is begun by one call.
 fn started_twice(record: &Record) -> Option<Violation> {
-    let mut begun: HashMap<&str, &super::history::Operation> = HashMap::new();
+    let mut begun: HashMap<&str, &Operation> = HashMap::new();
     for operation in &record.operations {
         let (Some(Answer::Started { execution, .. }) | Some(Answer::Replaced { execution, .. })) = operation.answer()
         else {
@@ -88,6 +88,27 @@ fn started_twice(record: &Record) -> Option<Violation> {
         }
     }
     None
+}
+
+/// Each event that was acknowledged has a number of its own, above those that were acknowledged before it was raised.
+fn event_lost(record: &Record) -> Option<Violation> {
+    let mut raised: Vec<(u64, &Operation)> = record
+        .operations
+        .iter()
+        .filter_map(|operation| {
+            let Some(Answer::EventRaised { sequence, .. }) = operation.answer() else { return None };
+            Some((*sequence, operation))
+        })
+        .collect();
+    raised.sort_by_key(|(sequence, operation)| (*sequence, operation.called));
+    let pair = raised.windows(2).find(|pair| {
+        let ((lower, first), (higher, second)) = (pair[0], pair[1]);
+        lower == higher || second.precedes(first)
+    })?;
+    let what = format!("event {} was acknowledged, and later there is room for event {}", pair[1].0, pair[0].0);
+    let mut piece = vec![Line::operation(pair[0].1), Line::operation(pair[1].1)];
+    piece.sort();
+    Some(violation(record, Kind::Missing, what, piece))
 }
 
 /// Whatever is asked after something was heard is answered with a state at least as new.
@@ -135,9 +156,7 @@ fn contradiction(record: &Record, told: &[Said<'_>]) -> Option<Violation> {
         What::Seen(seen) => Some((seen.clone(), said.line(record))),
         What::Absent | What::Present => None,
     };
-    let grant = |grant: &super::history::Grant| {
-        Sighting::new(&grant.execution, Status::Running, grant.token).with_token(grant.token)
-    };
+    let grant = |grant: &Grant| Sighting::new(&grant.execution, Status::Running, grant.token).with_token(grant.token);
     let granted = record.granted.iter().map(|g| (grant(g), Line::granted(g)));
     let received = record.received.iter().map(|g| (grant(g), Line::received(g)));
     let mut story: Vec<(Sighting, Line)> = told.iter().filter_map(sighting).chain(granted).chain(received).collect();

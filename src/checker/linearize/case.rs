@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::checker::{
     Rules,
     history::{Answer, Call, ItemKind, Operation, Record, Report, Sighting, Status, Tick},
-    model::{Ask, Body, Model, Name, Op, Seen, Start, Told, Visit},
+    model::{Ask, Body, Facts, Name, Op, Seen, Start, Told, Visit},
 };
 
 /// What is to be put in order.
@@ -31,11 +31,15 @@ pub enum Source {
     Received(usize),
 }
 
+/// The transitions that somebody saw, by revision, with their numbers where they are known.
+#[derive(Default)]
+struct Passage(BTreeMap<u64, (Visit, Option<u64>, Source)>);
+
 #[derive(Default)]
 struct Names<'a>(HashMap<&'a str, Name>);
 
 impl Case {
-    pub fn of(record: &Record) -> Case {
+    pub fn of(record: &Record, rules: &Rules) -> Case {
         let mut names = Names::default();
         let mut case = Case::default();
         for (index, operation) in record.operations.iter().enumerate() {
@@ -43,14 +47,8 @@ impl Case {
                 case.push(op, Source::Operation(index));
             }
         }
-        let mut visits: BTreeMap<u64, (Visit, Source)> = BTreeMap::new();
-        let mut visit = |visit: Visit, source| {
-            let known = visits.entry(visit.seen.revision).or_insert((visit, source));
-            known.0.is_grant |= visit.is_grant;
-            if visit.by < known.0.by {
-                (known.0.by, known.1) = (visit.by, source);
-            }
-        };
+        case.forget_lone_requests();
+        let mut passage = Passage::default();
         for (watch_index, watch) in record.watches.iter().enumerate() {
             for (index, item) in watch.items.iter().enumerate() {
                 let source = Source::Item { watch: watch_index, item: index };
@@ -61,10 +59,7 @@ impl Case {
                         let told = Some(Told::Status);
                         case.push(Op { called, returned, ask: Ask::Read, told, seen: Some(seen) }, source);
                     }
-                    ItemKind::Transition => {
-                        let is_grant = seen.token == Some(seen.revision);
-                        visit(Visit { seen, by: item.at, is_grant }, source);
-                    }
+                    ItemKind::Transition => passage.add(seen, item.at, Some(item.sequence), source),
                 }
             }
         }
@@ -73,10 +68,9 @@ impl Case {
         for (grant, source) in granted.chain(received) {
             let execution = names.name(&grant.execution);
             let (revision, token) = (grant.token, Some(grant.token));
-            let seen = Seen { execution, status: Status::Running, revision, token };
-            visit(Visit { seen, by: grant.at, is_grant: true }, source);
+            passage.add(Seen { execution, status: Status::Running, revision, token }, grant.at, None, source);
         }
-        (case.visits, case.visit_sources) = visits.into_values().unzip();
+        (case.visits, case.visit_sources) = passage.visits(rules.begins_empty);
         case
     }
 
@@ -85,8 +79,26 @@ impl Case {
         self.sources.push(source);
     }
 
-    /// The model that these calls are held against.
-    pub fn model<'a>(&self, rules: &'a Rules) -> Model<'a> {
+    /// A request id that is never used again makes no difference.
+    fn forget_lone_requests(&mut self) {
+        let mut uses: HashMap<Name, usize> = HashMap::new();
+        for op in &self.ops {
+            if let Ask::Start(Start { request: Some((request, _)), .. }) = op.ask {
+                *uses.entry(request).or_default() += 1;
+            }
+        }
+        for op in &mut self.ops {
+            if let Ask::Start(start) = &mut op.ask
+                && start.request.is_some_and(|(request, _)| uses[&request] == 1)
+                && !matches!(op.told, Some(Told::Deduplicated(..) | Told::RequestIdReused))
+            {
+                start.request = None;
+            }
+        }
+    }
+
+    /// What the model knows of these calls from outside.
+    pub fn facts<'a>(&self, rules: &'a Rules) -> Facts<'a> {
         let claims = |op: &Op| match op.told {
             Some(Told::Started(execution) | Told::Replaced(execution)) => Some(execution),
             _ => None,
@@ -97,7 +109,7 @@ impl Case {
             times
         };
         let grants = self.visits.iter().filter(|visit| visit.is_grant);
-        Model {
+        Facts {
             rules,
             is_piece: self.is_piece,
             claimed: self.ops.iter().filter_map(claims).collect::<HashSet<Name>>(),
@@ -105,6 +117,30 @@ impl Case {
             requests_called: in_order(self.ops.iter().filter(with_request).map(|op| op.called).collect()),
             requests_returned: in_order(self.ops.iter().filter(with_request).map(|op| op.returned).collect()),
         }
+    }
+}
+
+impl Passage {
+    fn add(&mut self, seen: Seen, by: Tick, sequence: Option<u64>, source: Source) {
+        // A token is the revision of its grant.
+        let is_grant = seen.token == Some(seen.revision);
+        let visit = Visit { seen, by, is_next: false, is_grant };
+        let (known, number, first) = self.0.entry(seen.revision).or_insert((visit, sequence, source));
+        known.is_grant |= is_grant;
+        *number = number.or(sequence);
+        if by < known.by {
+            (known.by, *first) = (by, source);
+        }
+    }
+
+    fn visits(self, begins_empty: bool) -> (Vec<Visit>, Vec<Source>) {
+        let mut before = begins_empty.then_some(0);
+        let number = |(mut visit, sequence, source): (Visit, Option<u64>, Source)| {
+            visit.is_next = before.is_some() && sequence == before.map(|before| before + 1);
+            before = sequence;
+            (visit, source)
+        };
+        self.0.into_values().map(number).unzip()
     }
 }
 
@@ -212,6 +248,15 @@ pub fn can_answer(call: &Call, answer: &Answer) -> bool {
 }
 
 impl Op {
+    /// The execution that must be live for this to come.
+    pub fn needs_live(&self) -> Option<Name> {
+        match self.told? {
+            Told::Joined(execution) | Told::EventRaised(execution, _) => Some(execution),
+            Told::Ended => self.seen.map(|seen| seen.execution),
+            _ => None,
+        }
+    }
+
     /// Whether the instance is the same after it, as far as anybody can see.
     pub fn only_looks(&self) -> bool {
         match (&self.ask, self.told) {

@@ -26,8 +26,8 @@ pub enum Order {
 
 /// Looks for an order of the calls; if there is none, for the shortest piece that has none.
 pub fn order(record: &Record, rules: &Rules) -> Order {
-    let whole = Case::of(record);
-    match search(&whole, &whole.model(rules), rules.points_max) {
+    let whole = Case::of(record, rules);
+    match search(&whole, &whole.facts(rules), rules.points_max) {
         Verdict::Fits => Order::Found,
         Verdict::Undecided => Order::Undecided,
         Verdict::NoOrder(_) => {
@@ -46,7 +46,7 @@ fn violation(record: &Record, rules: &Rules, whole: &Case, piece: &Case) -> Viol
     if left_out > 0 {
         what += &format!("; none of the {left_out} other calls and transitions of this id helps");
     }
-    if let Verdict::NoOrder(stuck) = search(piece, &piece.model(rules), rules.points_max) {
+    if let Verdict::NoOrder(stuck) = search(piece, &piece.facts(rules), rules.points_max) {
         what += &format!("; the longest order that fits leaves the instance {}", outcome(&stuck));
     }
     Violation { instance: record.instance.clone(), kind: Kind::NoOrder, what, piece: lines }

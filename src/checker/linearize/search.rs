@@ -1,12 +1,15 @@
 //! The search for an order (Wing and Gong's, with the memory of Lowe's): at each point one of the calls that may come
 //! next does, until all have come or none can; a point that was reached before by another way is not tried again.
 
-use std::collections::HashSet;
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
 
 use super::case::Case;
 use crate::checker::{
     history::Tick,
-    model::{Model, State, Told, digest},
+    model::{Ask, Facts, Model, Name, Op, Phase, State, Told, Who, digest},
 };
 
 /// How a search ended.
@@ -29,13 +32,13 @@ pub struct Stuck {
 }
 
 /// Looks for an order of the calls that the model allows. Gives up after so many points.
-pub fn search(case: &Case, model: &Model<'_>, points_max: usize) -> Verdict {
-    Search::new(case, model).run(points_max)
+pub fn search(case: &Case, facts: &Facts<'_>, points_max: usize) -> Verdict {
+    Search::new(case, facts).run(points_max)
 }
 
 struct Search<'a> {
     case: &'a Case,
-    model: &'a Model<'a>,
+    facts: &'a Facts<'a>,
     ends: Ends,
     taken: Vec<bool>,
     /// Calls that saw a revision, by it; those before `low_revision` are taken.
@@ -45,6 +48,11 @@ struct Search<'a> {
     visits_taken: usize,
     /// The earliest moment at which one of the visits from here on was seen.
     visits_by: Vec<Tick>,
+    /// For each open call the one before it that would do just the same: it goes first.
+    twins: Vec<Option<usize>>,
+    /// The answered call that began each execution, and the first transition of it that was seen.
+    begun_by: HashMap<Name, usize>,
+    visited_at: HashMap<Name, usize>,
     to_explain: usize,
     signs: Signs,
     sign: u128,
@@ -81,7 +89,7 @@ struct Ends {
 }
 
 impl<'a> Search<'a> {
-    fn new(case: &'a Case, model: &'a Model<'a>) -> Search<'a> {
+    fn new(case: &'a Case, facts: &'a Facts<'a>) -> Search<'a> {
         let mut visits_by: Vec<Tick> = case.visits.iter().map(|visit| visit.by).chain([Tick::MAX]).collect();
         for index in (0..case.visits.len()).rev() {
             visits_by[index] = visits_by[index].min(visits_by[index + 1]);
@@ -92,13 +100,16 @@ impl<'a> Search<'a> {
         };
         Search {
             case,
-            model,
+            facts,
             ends: Ends::new(case),
             taken: vec![false; case.ops.len()],
             by_revision: Ladder::new(case.ops.iter().map(|op| op.seen.map(|seen| seen.revision))),
             by_event: Ladder::new(case.ops.iter().map(|op| event(op.told))),
             visits_taken: 0,
             visits_by,
+            twins: twins(case),
+            begun_by: begun_by(case),
+            visited_at: visited_at(case),
             to_explain: case.visits.len() + case.ops.iter().filter(|op| op.told.is_some()).count(),
             signs: Signs((0..case.ops.len()).map(|n| digest(&("call", n))).collect()),
             sign: 0,
@@ -107,7 +118,7 @@ impl<'a> Search<'a> {
 
     fn run(mut self, points_max: usize) -> Verdict {
         let all = self.to_explain;
-        let state = self.model.initial();
+        let state = self.model().initial();
         let mut stuck = Stuck { state: state.clone(), explained: 0 };
         let mut known: HashSet<u128> = HashSet::new();
         let mut points = vec![Point { step: None, choices: self.choices(&state) }];
@@ -143,18 +154,25 @@ impl<'a> Search<'a> {
         Verdict::NoOrder(stuck)
     }
 
+    /// Where the next transition is known, the instance does not change by itself without it.
+    fn model(&self) -> Model<'a> {
+        let next = self.case.visits.get(self.visits_taken);
+        Model { facts: self.facts, by_itself: next.is_none_or(|visit| !visit.is_next) }
+    }
+
     /// What may come next, the most promising last.
     fn choices(&self, state: &State) -> Vec<(Step, State)> {
         let visit = self.case.visits.get(self.visits_taken);
-        if visit.is_some_and(|visit| self.model.has_passed(state, visit)) {
+        let model = self.model();
+        if visit.is_some_and(|visit| model.has_passed(state, visit)) {
             return Vec::new();
         }
         let low_revision = self.by_revision.lowest(&self.taken);
         let low_event = self.by_event.lowest(&self.taken);
         let visited = visit
             .filter(|visit| low_revision.is_none_or(|low| visit.seen.revision <= low))
-            .and_then(|visit| self.model.visit(state, visit));
-        if visited.as_ref() == Some(state) {
+            .and_then(|visit| model.visit(state, visit));
+        if visited.as_ref() == Some(state) && state.phase != Phase::Anything {
             return vec![(Step::Visit, state.clone())];
         }
         let (mut answered, mut open) = (Vec::new(), Vec::new());
@@ -171,33 +189,52 @@ impl<'a> Search<'a> {
                 continue;
             }
             if op.told.is_none() {
-                open.push(number);
+                if self.twins[number].is_none_or(|twin| self.taken[twin]) {
+                    open.push(number);
+                }
                 continue;
             }
-            let mut next = self.model.step(state, op, signed(number));
+            if self.is_overtaken(state, op) {
+                return Vec::new();
+            }
+            let mut next = model.step(state, op, signed(number));
             if next.as_slice() == std::slice::from_ref(state) {
                 // What changes nothing can come now as well as later.
                 return vec![(Step::Call(number), state.clone())];
             }
-            answered.extend(next.drain(..).map(|next| (op.returned, Step::Call(number), next)));
+            // An end that nobody caused is a guess: only where nothing else fits.
+            let is_guess = !state.is_ended() && is_of_ended(op);
+            answered.extend(next.drain(..).map(|next| ((is_guess, op.returned), Step::Call(number), next)));
         }
         let mut choices = self.open_choices(state, &open);
-        // Whoever waits longest for its turn is tried first; an end that nobody caused only where nothing else fits.
-        answered.sort_by_key(|(returned, ..)| std::cmp::Reverse(*returned));
-        let caused_nothing = visited.as_ref().is_some_and(|next| next.is_ended() && !state.is_ended());
-        let visited = visited.map(|next| (Step::Visit, next));
-        let (first, last) = if caused_nothing { (visited, None) } else { (None, visited) };
-        choices.extend(first);
+        if let Some(next) = visited {
+            let is_guess = next.is_ended() && !state.is_ended();
+            answered.push(((is_guess, 0), Step::Visit, next));
+        }
+        // Whoever waits longest for its turn is tried first.
+        answered.sort_by_key(|(order, ..)| Reverse(*order));
         choices.extend(answered.into_iter().map(|(_, step, next)| (step, next)));
-        choices.extend(last);
         choices
+    }
+
+    /// Whether an answered call can't come any more, because what it speaks of is over.
+    fn is_overtaken(&self, state: &State, op: &Op) -> bool {
+        if let Ask::Report { token, body } = op.ask {
+            return self.model().is_overtaken(state, token, body);
+        }
+        op.needs_live().is_some_and(|execution| {
+            let begun = self.begun_by.get(&execution).is_some_and(|call| self.taken[*call]);
+            let visited = self.visited_at.get(&execution).is_some_and(|visit| *visit < self.visits_taken);
+            let is_other = state.execution().is_some_and(|who| who != Who::Named(execution));
+            !self.case.is_piece && (begun || visited && self.facts.rules.begins_empty) && is_other
+        })
     }
 
     /// Calls without an answer are tried last, and only if they change something.
     fn open_choices(&self, state: &State, open: &[usize]) -> Vec<(Step, State)> {
         let mut choices = Vec::new();
         for number in open {
-            let next = self.model.step(state, &self.case.ops[*number], signed(*number));
+            let next = self.model().step(state, &self.case.ops[*number], signed(*number));
             choices.extend(next.into_iter().filter(|next| next != state).map(|next| (Step::Call(*number), next)));
         }
         choices
@@ -236,6 +273,36 @@ impl<'a> Search<'a> {
             }
         }
     }
+}
+
+/// Whether the answer says that the execution before had ended.
+fn is_of_ended(op: &Op) -> bool {
+    matches!(op.told, Some(Told::Started(_) | Told::NotLive | Told::NotReplaceable))
+}
+
+/// Open calls that ask for the same, each with the one before it: whenever the later one may come, so may the earlier.
+fn twins(case: &Case) -> Vec<Option<usize>> {
+    let mut open: Vec<usize> = (0..case.ops.len()).filter(|number| case.ops[*number].told.is_none()).collect();
+    open.sort_by_key(|number| case.ops[*number].called);
+    let mut latest: HashMap<&Ask, usize> = HashMap::new();
+    let mut twins = vec![None; case.ops.len()];
+    for number in open {
+        twins[number] = latest.insert(&case.ops[number].ask, number);
+    }
+    twins
+}
+
+fn begun_by(case: &Case) -> HashMap<Name, usize> {
+    let begun = |(number, op): (usize, &Op)| match op.told {
+        Some(Told::Started(execution) | Told::Replaced(execution)) => Some((execution, number)),
+        _ => None,
+    };
+    case.ops.iter().enumerate().filter_map(begun).collect()
+}
+
+fn visited_at(case: &Case) -> HashMap<Name, usize> {
+    let visits = case.visits.iter().enumerate().rev();
+    visits.map(|(number, visit)| (visit.seen.execution, number)).collect()
 }
 
 fn signed(number: usize) -> u32 {

@@ -12,7 +12,7 @@ use super::{
 use crate::checker::{
     Rules,
     history::Tick,
-    model::{Ask, Body, Op},
+    model::{Ask, Body, Op, Visit},
 };
 
 /// Pieces that are tried for one violation.
@@ -37,7 +37,7 @@ impl Shrinking<'_> {
     fn has_no_order(&mut self, piece: &Case) -> bool {
         self.pieces += 1;
         let points_max = POINTS_MAX.min(self.rules.points_max);
-        matches!(search(piece, &piece.model(self.rules), points_max), Verdict::NoOrder(_))
+        matches!(search(piece, &piece.facts(self.rules), points_max), Verdict::NoOrder(_))
     }
 
     /// The earliest end.
@@ -132,26 +132,18 @@ impl Case {
     /// Without `lot` of its members: those that only look are gone, the others are open. Nothing if nothing changes.
     fn without(&self, at: usize, lot: usize) -> Option<Case> {
         let goes = |index: usize| (at..at + lot).contains(&index);
-        let mut index = 0;
         let mut changed = false;
         let mut piece = Case { is_piece: self.is_piece, ..Case::default() };
-        for (op, source) in self.ops.iter().zip(&self.sources) {
+        for (index, (op, source)) in self.ops.iter().zip(&self.sources).enumerate() {
             let kept = if goes(index) { op.opened() } else { Some(op.clone()) };
             changed |= goes(index) && op.told.is_some();
-            index += 1;
             if let Some(op) = kept {
                 piece.push(op, *source);
             }
         }
-        for (visit, source) in self.visits.iter().zip(&self.visit_sources) {
-            if goes(index) {
-                changed = true;
-            } else {
-                piece.visits.push(*visit);
-                piece.visit_sources.push(*source);
-            }
-            index += 1;
-        }
+        let visits = self.ops.len()..self.len();
+        changed |= (at..at + lot).any(|index| visits.contains(&index));
+        self.keep_visits(&mut piece, |visit| !goes(self.ops.len() + visit));
         changed.then_some(piece)
     }
 
@@ -162,11 +154,21 @@ impl Case {
                 piece.push(op, *source);
             }
         }
-        for (seen, source) in self.visits.iter().zip(&self.visit_sources).filter(|(seen, _)| visit(seen.by)) {
-            piece.visits.push(*seen);
-            piece.visit_sources.push(*source);
-        }
+        self.keep_visits(&mut piece, |index| visit(self.visits[index].by));
         piece
+    }
+
+    /// A transition whose predecessor goes is no longer known to be the next one.
+    fn keep_visits(&self, piece: &mut Case, keep: impl Fn(usize) -> bool) {
+        let mut kept_before = true;
+        for (index, (visit, source)) in self.visits.iter().zip(&self.visit_sources).enumerate() {
+            let is_kept = keep(index);
+            if is_kept {
+                piece.visits.push(Visit { is_next: visit.is_next && kept_before, ..*visit });
+                piece.visit_sources.push(*source);
+            }
+            kept_before = is_kept;
+        }
     }
 }
 

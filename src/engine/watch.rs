@@ -121,9 +121,6 @@ impl Watch {
                 if wish.wait_for_start && matches!(*rejection, Rejection::NotFound { .. }) => {}
             other => other?,
         }
-        if Mutant::SubscribeLate.is_on() {
-            watch.subscription = Subscription::new(&watch.shared, &watch.subscription.key)?;
-        }
         Ok(watch)
     }
 
@@ -132,6 +129,9 @@ impl Watch {
         loop {
             if let Some(item) = self.backlog.pop_front() {
                 self.sequence = item.transition.sequence;
+                if Mutant::SubscribeLate.is_on() && self.backlog.is_empty() {
+                    self.subscription = Subscription::new(&self.shared, &self.subscription.key)?;
+                }
                 return Ok(item);
             }
             let Some(receiver) = &mut self.subscription.receiver else {

@@ -150,9 +150,9 @@ impl Client {
         let called = self.world.witness().called(&key, &self.name, call);
         let raise = RaiseEvent { name: name("go"), input: None, expected_execution: expected };
         let reply = self.world.house.call(self.patience(), async |engine| engine.raise_event(&key, raise).await).await;
-        conclude(&self.world, called, &key, reply, |_, (execution, sequence)| Answer::EventRaised {
-            execution: execution.to_string(),
-            sequence,
+        conclude(&self.world, called, &key, reply, |witness, (execution, sequence)| {
+            witness.raised(&key, sequence, execution);
+            Answer::EventRaised { execution: execution.to_string(), sequence }
         });
     }
 

@@ -156,6 +156,7 @@ impl Ledger {
         if let Some(fault) = follows(known, &transition) {
             return self.wrong(format!("{key:?}: {fault}"));
         }
+        self.news.push((key.clone(), News::Moved));
         match self.instances.get_mut(&key) {
             Some(entry) => entry.transitions.push(transition),
             None => {
@@ -185,9 +186,6 @@ impl Ledger {
         let mut faults = Vec::new();
         if before.arrival != next.arrival {
             faults.push("it arrived a second time".into());
-        }
-        if next.sequence > before.sequence {
-            self.news.push((key.clone(), News::Moved));
         }
         if next.revision <= before.revision {
             faults.push(format!("revision {} after {}", next.revision, before.revision));

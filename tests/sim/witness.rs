@@ -42,6 +42,9 @@ pub struct Witness {
     /// Calls that wait for their answer.
     pub open: BTreeMap<u64, String>,
     opened: u64,
+    /// The execution that each event was raised for, and the executions whose runs were given it.
+    raised: BTreeMap<(InstanceKey, u64), ExecutionId>,
+    delivered: BTreeSet<(InstanceKey, u64, ExecutionId)>,
     /// When the newest transition of an instance became durable, and the newest event.
     moved_at: HashMap<InstanceKey, i64>,
     raised_at: HashMap<InstanceKey, i64>,
@@ -77,6 +80,8 @@ impl Witness {
             tokens: HashMap::new(),
             open: BTreeMap::new(),
             opened: 0,
+            raised: BTreeMap::new(),
+            delivered: BTreeSet::new(),
             moved_at: HashMap::new(),
             raised_at: HashMap::new(),
         }
@@ -212,6 +217,28 @@ impl Witness {
     pub fn stops(&mut self, key: &InstanceKey, token: u64) {
         self.stage.tell(|| format!("token {token} of {key:?} is worked on no more"));
         self.working.remove(&(key.clone(), token));
+    }
+
+    pub fn raised(&mut self, key: &InstanceKey, sequence: u64, execution: ExecutionId) {
+        self.raised.insert((key.clone(), sequence), execution);
+    }
+
+    pub fn delivered(&mut self, key: &InstanceKey, sequence: u64, execution: ExecutionId) {
+        self.delivered.insert((key.clone(), sequence, execution));
+    }
+
+    /// The first event that was given to a run of an execution that was over when it was raised.
+    pub fn strayed(&self) -> Option<String> {
+        let ledger = self.ledger.lock();
+        let begun = |key: &InstanceKey, execution: ExecutionId| {
+            let transitions = &ledger.instances.get(key)?.transitions;
+            transitions.iter().position(|transition| transition.view.execution.id == execution)
+        };
+        self.delivered.iter().find_map(|(key, sequence, execution)| {
+            let raised_for = *self.raised.get(&(key.clone(), *sequence))?;
+            let is_later = begun(key, raised_for)? > begun(key, *execution)?;
+            is_later.then(|| format!("{key:?}: event {sequence} for {raised_for} was given to a run of {execution}"))
+        })
     }
 
     /// A worker has listened since then to the stream of a run, and has got the events up to this one.

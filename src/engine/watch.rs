@@ -47,6 +47,8 @@ pub struct Watch {
     backlog: VecDeque<Item>,
     /// The sequence number of the last item.
     sequence: u64,
+    /// Transitions after it could not be delivered; the watcher has not been told yet.
+    gap: bool,
 }
 
 /// One thing that a watcher sees.
@@ -111,7 +113,8 @@ impl Watch {
     pub(super) async fn begin(shared: Arc<Shared>, key: InstanceKey, wish: Wish) -> Result<Watch, Refusal> {
         // First subscribe, then look: what is committed in between comes twice, and the sequence number tells.
         let subscription = Subscription::new(&shared, &key)?;
-        let mut watch = Watch { shared, payloads: wish.payloads, subscription, backlog: VecDeque::new(), sequence: 0 };
+        let mut watch =
+            Watch { shared, payloads: wish.payloads, subscription, backlog: VecDeque::new(), sequence: 0, gap: false };
         let began = match wish.from {
             None => watch.look_at_current(ItemKind::Current).await,
             Some(after) => watch.catch_up(after).await,
@@ -134,6 +137,11 @@ impl Watch {
                 }
                 return Ok(item);
             }
+            if self.gap {
+                self.look_at_current(ItemKind::Resync).await?;
+                self.gap = false;
+                continue;
+            }
             let Some(receiver) = &mut self.subscription.receiver else {
                 return Err(Refusal::Unavailable("the watch has ended"));
             };
@@ -143,7 +151,7 @@ impl Watch {
                     self.backlog.push_back(Item::transition(transition));
                 }
                 Err(broadcast::error::RecvError::Lagged(_)) if Mutant::HideLag.is_on() => {}
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => self.look_at_current(ItemKind::Resync).await?,
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => self.gap = true,
                 Err(broadcast::error::RecvError::Closed) => {
                     return Err(Refusal::Unavailable("the server is shutting down"));
                 }

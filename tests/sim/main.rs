@@ -11,6 +11,7 @@ mod link;
 mod mutants;
 mod play;
 mod stage;
+mod tales;
 mod watcher;
 mod witness;
 mod worker;

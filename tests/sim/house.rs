@@ -169,6 +169,11 @@ impl House {
         }
     }
 
+    /// Whether a flush may take so long that nobody can say what is late.
+    pub fn is_slow(&self) -> bool {
+        self.slow.1 > SECOND
+    }
+
     /// Nothing is on its way to the disk or back.
     pub fn is_quiet(&self) -> bool {
         let inside = self.inside.borrow();

@@ -248,6 +248,9 @@ fn compare(world: &Rc<World>, steps: &mut Steps) -> Result<(), String> {
 /// What the checker says of everything that was seen.
 fn judge(world: &World) -> Result<(), String> {
     let rules = Rules::default();
+    if let Some(strayed) = world.witness().strayed() {
+        return Err(strayed);
+    }
     let verdict = checker::check(&world.witness().history, &rules);
     if verdict.violations.is_empty() { Ok(()) } else { Err(verdict.to_string()) }
 }

@@ -87,7 +87,9 @@ async fn watch(world: &Rc<World>, name: &str, key: &InstanceKey, boot: u64, item
                     }
                 }
                 None if world.house.boot() == boot && until < leaves_at => {
-                    world.witness().waits(key, now, last.unwrap_or(0));
+                    if !world.house.is_slow() {
+                        world.witness().waits(key, now, last.unwrap_or(0));
+                    }
                 }
                 Some(Err(Refusal::Unavailable(_))) | None => break Closing::Lost,
                 Some(Err(other)) => {

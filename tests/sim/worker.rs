@@ -11,7 +11,7 @@ use soloist::{
     core::{
         command::ReportBody,
         effect::Run,
-        ids::{ClaimId, InstanceKey, Name, Revision},
+        ids::{ClaimId, ExecutionId, InstanceKey, Name, Revision},
         lease::Proof,
         status::Failure,
     },
@@ -53,6 +53,7 @@ struct Worker {
 struct Held {
     key: InstanceKey,
     proof: Proof,
+    execution: ExecutionId,
     phase: Phase,
     /// As it understands it.
     lease_end: i64,
@@ -386,7 +387,7 @@ impl Worker {
                 (Report::Failed { content }, ReportBody::Failed { failure })
             }
             Final::Continued(content) => {
-                let execution = soloist::core::ids::ExecutionId(self.world.dice.sixteen_bytes());
+                let execution = ExecutionId(self.world.dice.sixteen_bytes());
                 let input: Option<Arc<str>> = Some(content.to_string().into());
                 (Report::ContinueAsNew { content }, ReportBody::ContinueAsNew { input, execution })
             }
@@ -484,8 +485,15 @@ impl Worker {
         let world = self.world.clone();
         let (claim, token) = (run.proof.claim, run.proof.token.0);
         world.witness().received(&key, self.name.as_str(), run.execution, token, run.attempt);
-        let held =
-            Held { key, proof: run.proof, phase: Phase::Offered, lease_end: 0, begun_at: world.stage.now(), events: 0 };
+        let held = Held {
+            key,
+            proof: run.proof,
+            execution: run.execution,
+            phase: Phase::Offered,
+            lease_end: 0,
+            begun_at: world.stage.now(),
+            events: 0,
+        };
         self.runs.insert(claim, held);
         match world.dice.below(20) {
             0 if !world.calm.get() => self.report_final(claim, Final::Stopped),
@@ -502,6 +510,7 @@ impl Worker {
     fn event(&mut self, proof: Proof, number: u64) {
         self.world.stage.tell(|| format!("{} gets event {number} for token {}", self.name, proof.token));
         let Some(held) = self.runs.get_mut(&proof.claim) else { return };
+        self.world.witness().delivered(&held.key, number, held.execution);
         if number <= held.events {
             return;
         }

@@ -97,6 +97,12 @@ impl Instance {
                     lease.accepted = true;
                 }
             }
+            Event::LeaseLengthened { ttl } => {
+                if let Some(lease) = &mut self.lease {
+                    lease.ttl = *ttl;
+                    lease.renew(now.steady);
+                }
+            }
             Event::ProgressReported { custom_status } => {
                 self.execution.custom_status = custom_status.as_ref().map(|_| revision);
                 self.execution.last_updated_at = at;

@@ -71,9 +71,13 @@ pub enum Standing {
 }
 
 impl Dispatch {
-    /// A worker is there; `held` of its places are taken by runs that it came with.
-    pub fn join(&self, session: &Arc<Session>, held: usize) -> Vec<Match> {
+    /// A worker is there; `held` of its places are taken by runs that it came with. Nothing if there are
+    /// `sessions_max` already.
+    pub fn join(&self, session: &Arc<Session>, held: usize, sessions_max: usize) -> Option<Vec<Match>> {
         let mut board = self.board.lock();
+        if board.sessions.len() >= sessions_max {
+            return None;
+        }
         let lanes: Vec<LaneKey> = lanes_of(session);
         let free = session.max_runs.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
         let seat = Seat { session: session.clone(), free, silent: false, absent: lanes.clone() };
@@ -81,7 +85,7 @@ impl Dispatch {
         for lane in lanes {
             board.lanes.entry(lane).or_default().workers += 1;
         }
-        board.seat_and_match(session.id)
+        Some(board.seat_and_match(session.id))
     }
 
     /// A worker is gone; its claims have no stream until it comes back with them.
@@ -182,11 +186,6 @@ impl Dispatch {
             Some(_) if board.waiting.contains_key(key) => Standing::Waiting,
             Some(_) => Standing::BeingGranted,
         }
-    }
-
-    /// All connected workers.
-    pub fn sessions(&self) -> usize {
-        self.board.lock().sessions.len()
     }
 }
 

@@ -40,10 +40,12 @@ impl Shared {
                 Effect::Publish(transition) => self.watchers.publish(transition),
                 Effect::EndClaim { claim, expired } => freed = self.end_claim(claim, expired),
                 Effect::Cancel { claim, why } => self.tell(claim, |s| s.cancel(claim, StopReason::Cancelled(why))),
-                Effect::HandOut(run) => match self.dispatch.session_of(run.proof.claim) {
-                    Some(session) => session.hand_out(key.clone(), run),
-                    None => self.take_back(key, run.proof),
-                },
+                Effect::HandOut(run) => {
+                    let (proof, session) = (run.proof, self.dispatch.session_of(run.proof.claim));
+                    if !session.is_some_and(|session| session.hand_out(key.clone(), run)) {
+                        self.take_back(key, proof);
+                    }
+                }
                 Effect::DeliverEvents { claim } => self.tell(claim, |s| s.deliver_events(claim)),
                 Effect::Withdraw => self.dispatch.withdraw(key),
                 Effect::Offer(offer) => {
@@ -101,7 +103,7 @@ impl Shared {
 /// Only in a mutant.
 fn is_dropped(effect: &Effect) -> bool {
     match effect {
-        Effect::Publish(transition) => Mutant::DropPublication.is_on() && transition.sequence % 5 == 0,
+        Effect::Publish(transition) => Mutant::DropPublication.is_on() && transition.sequence.is_multiple_of(5),
         Effect::EndClaim { .. } => Mutant::DropClaimEnd.is_on(),
         Effect::HandOut(_) => Mutant::DropHandOut.is_on(),
         Effect::DeliverEvents { .. } => Mutant::DropEvents.is_on(),

@@ -33,7 +33,7 @@ pub use self::{
     recovery::RecoveryError,
     sessions::{Connected, Connection},
     stepper::Stepper,
-    threads::Threads,
+    threads::{EndError, Threads},
 };
 use crate::{
     clock::Clock,
@@ -172,10 +172,6 @@ impl Engine {
         &self.shared.config
     }
 
-    pub fn now(&self) -> crate::core::time::Now {
-        self.shared.clock.now()
-    }
-
     /// A fresh execution id.
     pub fn draw_execution_id(&self) -> ExecutionId {
         ExecutionId(self.shared.entropy.sixteen_bytes())
@@ -261,10 +257,16 @@ impl Shared {
     async fn reserve(&self, kib: u32) -> Result<Place, Refusal> {
         let place = self.places.clone().acquire_many_owned(kib).await;
         let place = place.map_err(|_| Refusal::Unavailable("the server is shutting down"))?;
-        if self.fallen.borrow().is_some() {
-            return Err(Refusal::Unavailable("the server's store has failed"));
-        }
+        self.check_store()?;
         Ok(place)
+    }
+
+    /// Once the store has failed nothing is begun any more.
+    fn check_store(&self) -> Result<(), Refusal> {
+        match *self.fallen.borrow() {
+            Some(_) => Err(Refusal::Unavailable("the server's store has failed")),
+            None => Ok(()),
+        }
     }
 
     /// Nobody hears of anything before it is durable, be it a success or a rejection.

@@ -3,6 +3,7 @@
 use super::Shared;
 use crate::{
     core::{
+        command::Command,
         effect::{Effect, outstanding},
         ids::{Arrival, InstanceKey},
         instance::Instance,
@@ -14,7 +15,7 @@ use crate::{
 /// Rows that are read at a time.
 const PAGE: usize = 4096;
 
-/// Why what the store has could not be taken over. The files are as they were.
+/// Why what the store has could not be taken over. It was claimed already; what it holds of instances is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
     #[error(transparent)]
@@ -57,17 +58,18 @@ impl Shared {
     pub(super) fn take_up(&self, keys: Vec<InstanceKey>) {
         for key in keys {
             let partition = self.partition(&key);
-            let now = self.clock.now().steady;
+            let now = self.clock.now();
             partition.amend(&key, |instance| {
                 if let Some(lease) = &mut instance.lease {
-                    // Its worker will be told today's lease duration when it comes back.
-                    lease.ttl = lease.ttl.max(self.config.lease_ttl);
-                    lease.renew(now);
+                    lease.renew(now.steady);
                     if Mutant::EndLeasesAtRecovery.is_on() {
-                        lease.expires_at = now;
+                        lease.expires_at = now.steady;
                     }
                 }
             });
+            // Its worker will be told today's lease duration when it comes back; by then this is durable, so that the
+            // next server respects it too.
+            partition.submit(&key, &Command::Lengthen(self.config.lease_ttl), now, None);
             let effects = partition.look(&key, |instance: &Instance| outstanding(instance)).found;
             let mut effects = effects.unwrap_or_default();
             effects.retain(|effect| !is_lost(effect));

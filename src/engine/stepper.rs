@@ -86,7 +86,8 @@ impl Stepper {
     }
 }
 
-fn describe(error: &CommitError) -> String {
+/// The error with all its causes.
+pub(super) fn describe(error: &CommitError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

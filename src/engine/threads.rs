@@ -11,7 +11,11 @@ use std::{
 
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::{Engine, Shared, committer::Committed, stepper::Stepper};
+use super::{
+    Engine, Shared,
+    committer::Committed,
+    stepper::{Stepper, describe},
+};
 use crate::{
     core::time::{Span, Steady},
     store::CommitError,
@@ -21,8 +25,8 @@ use crate::{
 const COMMITS_AHEAD: usize = 4;
 /// A commit that takes longer is a failure: nobody can tell what the disk is doing.
 const COMMIT_MAX: Span = Span::from_secs(60);
-/// How often the commit under way is looked at.
-const COMMIT_CHECK: Duration = Duration::from_secs(1);
+/// How often the store and the commit under way are looked at.
+const STORE_CHECK: Duration = Duration::from_secs(1);
 /// The longest sleep of the timers, so that a clock that was set does not matter for longer.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// No commit is under way.
@@ -34,6 +38,19 @@ pub struct Threads {
     committer: JoinHandle<()>,
     effects: JoinSet<()>,
     timers: JoinSet<()>,
+    /// Looks at the commits for as long as there are any, also at the end.
+    watch: JoinSet<()>,
+}
+
+/// Why the engine did not end in good order.
+#[derive(Debug, thiserror::Error)]
+pub enum EndError {
+    /// A commit failed, before the end or at it: its callers were told that its outcome is unknown.
+    #[error("the store has failed: {0}")]
+    StoreFailed(Arc<str>),
+    /// Every commit is durable; the store will find out at its next start what it could not tidy up.
+    #[error("the store could not be closed: {0}")]
+    Close(#[from] CommitError),
 }
 
 /// Held by everything that moves the engine: should one end before its time, by a panic, the server must not go on
@@ -69,27 +86,36 @@ impl Engine {
 
         let mut timers = JoinSet::new();
         timers.spawn(fire(Moving(self.stepper())));
-        timers.spawn(watch_commits(shared.clone(), under_way));
-        Ok(Threads { shared, committer, effects, timers })
+        let mut watch = JoinSet::new();
+        watch.spawn(watch_store(shared.clone(), under_way));
+        Ok(Threads { shared, committer, effects, timers, watch })
     }
 }
 
 impl Threads {
     /// Ends everything in order: no more timers, the last commits, their effects, the store.
-    pub async fn end(mut self) -> Result<(), CommitError> {
+    ///
+    /// # Errors
+    /// See [`EndError`]. A commit that never returns is not waited for once it is given up on.
+    pub async fn end(mut self) -> Result<(), EndError> {
         self.shared.ending.store(true, Ordering::Relaxed);
         self.timers.shutdown().await;
         self.shared.queue.close();
-        while self.effects.join_next().await.is_some() {}
+        let mut fallen = self.shared.fallen.subscribe();
+        tokio::select! {
+            () = async { while self.effects.join_next().await.is_some() {} } => {}
+            _ = fallen.wait_for(Option::is_some) => {}
+        }
+        if self.shared.fallen.borrow().is_some() {
+            return Err(EndError::StoreFailed(self.shared.why_fallen()));
+        }
+        self.watch.shutdown().await;
         let committer = tokio::task::spawn_blocking(move || self.committer.join());
         if committer.await.is_ok_and(|joined| joined.is_err()) {
             tracing::error!("the committer has panicked");
         }
-        if self.shared.fallen.borrow().is_some() {
-            return Ok(());
-        }
         let store = self.shared.store.clone();
-        tokio::task::spawn_blocking(move || store.close()).await.unwrap_or(Ok(()))
+        Ok(tokio::task::spawn_blocking(move || store.close()).await.unwrap_or(Ok(()))?)
     }
 }
 
@@ -117,13 +143,16 @@ async fn fire(moving: Moving) {
     }
 }
 
-async fn watch_commits(shared: Arc<Shared>, under_way: Arc<AtomicI64>) {
+async fn watch_store(shared: Arc<Shared>, under_way: Arc<AtomicI64>) {
     loop {
-        tokio::time::sleep(COMMIT_CHECK).await;
+        tokio::time::sleep(STORE_CHECK).await;
         let begun = Steady(under_way.load(Ordering::Relaxed));
         if shared.clock.now().steady - begun > COMMIT_MAX {
-            shared.fall("a commit took longer than 60 s");
-            return;
+            return shared.fall("a commit took longer than 60 s");
+        }
+        // What fails beside the commits must not wait for the next one to be found.
+        if let Err(error) = shared.store.check() {
+            return shared.fall(&describe(&error));
         }
     }
 }

@@ -47,8 +47,8 @@ pub struct Watch {
     backlog: VecDeque<Item>,
     /// The sequence number of the last item.
     sequence: u64,
-    /// Transitions after it could not be delivered; the watcher has not been told yet.
-    gap: bool,
+    /// Transitions were missed: the current state comes next.
+    behind: bool,
 }
 
 /// One thing that a watcher sees.
@@ -113,8 +113,14 @@ impl Watch {
     pub(super) async fn begin(shared: Arc<Shared>, key: InstanceKey, wish: Wish) -> Result<Watch, Refusal> {
         // First subscribe, then look: what is committed in between comes twice, and the sequence number tells.
         let subscription = Subscription::new(&shared, &key)?;
-        let mut watch =
-            Watch { shared, payloads: wish.payloads, subscription, backlog: VecDeque::new(), sequence: 0, gap: false };
+        let mut watch = Watch {
+            shared,
+            payloads: wish.payloads,
+            subscription,
+            backlog: VecDeque::new(),
+            sequence: 0,
+            behind: false,
+        };
         let began = match wish.from {
             None => watch.look_at_current(ItemKind::Current).await,
             Some(after) => watch.catch_up(after).await,
@@ -137,9 +143,10 @@ impl Watch {
                 }
                 return Ok(item);
             }
-            if self.gap {
+            // Remembered, so that it comes also if this future is dropped while the state is looked at.
+            if self.behind {
                 self.look_at_current(ItemKind::Resync).await?;
-                self.gap = false;
+                self.behind = false;
                 continue;
             }
             let Some(receiver) = &mut self.subscription.receiver else {
@@ -150,8 +157,9 @@ impl Watch {
                 Ok(transition) if transition.sequence == self.sequence + 1 || Mutant::HideLag.is_on() => {
                     self.backlog.push_back(Item::transition(transition));
                 }
-                Err(broadcast::error::RecvError::Lagged(_)) if Mutant::HideLag.is_on() => {}
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => self.gap = true,
+                Ok(_) => self.behind = true,
+                // The number of the next one tells whether any was missed that the current state had not shown.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => {
                     return Err(Refusal::Unavailable("the server is shutting down"));
                 }

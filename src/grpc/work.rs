@@ -222,8 +222,14 @@ impl WorkStream {
                 Mail::Run(key, run) => {
                     let engine = &self.door.engine;
                     let mut on_its_way = OnItsWay { engine, key, proof: run.proof, left: false };
-                    let Some(input) = engine.input_of(&run).await? else { continue };
-                    let run = convert::run(&on_its_way.key, &run, input, engine.now());
+                    let input = match engine.input_of(&run).await {
+                        Err(Refusal::Damaged(what)) => {
+                            engine.give_up(&on_its_way.key, run.proof, what).await;
+                            continue;
+                        }
+                        other => other?,
+                    };
+                    let run = convert::run(&on_its_way.key, &run, input);
                     self.say(Message::Run(run)).await?;
                     on_its_way.left = true;
                 }

@@ -96,6 +96,10 @@ impl Store for Disk {
         self.memory.read(table, arrival, from, limit)
     }
 
+    fn check(&self) -> Result<(), CommitError> {
+        Store::check(&self.memory)
+    }
+
     fn close(&self) -> Result<(), CommitError> {
         self.memory.close()
     }

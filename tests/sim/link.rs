@@ -204,9 +204,14 @@ async fn speak(world: &World, engine: &Engine, link: &Link, session: &Session) -
         match session.next_mail().await {
             Mail::Run(key, run) => {
                 let mut on_its_way = OnItsWay { engine, key, proof: run.proof, left: false };
-                if engine.input_of(&run).await?.is_none() {
-                    continue;
-                }
+                match engine.input_of(&run).await {
+                    // A newer execution has taken its place.
+                    Err(Refusal::Damaged(what)) => {
+                        engine.give_up(&on_its_way.key, run.proof, what).await;
+                        continue;
+                    }
+                    other => other?,
+                };
                 link.say(world, ToWorker::Run(on_its_way.key.clone(), Box::new(run)));
                 on_its_way.left = true;
             }

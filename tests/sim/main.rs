@@ -1,11 +1,13 @@
 //! Simulations of core and engine: seeded, in virtual time, with a disk that fails and everybody else too.
 //!
-//! A seed that fails says how to play it again: `SOLOIST_SIM_SEED=… cargo test --test sim one_seed`.
+//! A seed that fails says how to play it again: `SOLOIST_SIM_SEED=… cargo test --test sim one_seed`; with
+//! `SOLOIST_SIM_TOLD=1` and `-- --nocapture` it is told step by step. Then it is kept in `kept`, by name.
 
 mod client;
 mod dice;
 mod disk;
 mod house;
+mod kept;
 mod link;
 #[cfg(feature = "mutants")]
 mod mutants;
@@ -17,7 +19,9 @@ mod witness;
 mod worker;
 mod world;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+
+use soloist::entropy::{Entropy, SystemEntropy};
 
 /// How long fresh seeds are played where nothing else is asked for.
 const SECONDS: u64 = 3;
@@ -35,19 +39,23 @@ fn assert_clean(seed: u64) -> play::Tally {
 /// For `SOLOIST_SIM_SECONDS`, or as many seeds as `SOLOIST_SIM_SEEDS` says, from `SOLOIST_SIM_SEED` on.
 #[test]
 fn fresh_seeds() {
-    let fresh = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
-    let first = number("SOLOIST_SIM_SEED").unwrap_or_else(|| fresh() % 1_000_000_000_000);
+    let fresh = || u128::from_le_bytes(SystemEntropy.sixteen_bytes()) as u64 % 1_000_000_000_000;
+    let first = number("SOLOIST_SIM_SEED").unwrap_or_else(fresh);
     let count = number("SOLOIST_SIM_SEEDS").unwrap_or(u64::MAX);
     let seconds = number("SOLOIST_SIM_SECONDS").unwrap_or(SECONDS);
     let within = if count < u64::MAX { Duration::MAX } else { Duration::from_secs(seconds) };
     println!("seeds from {first}");
     let begun = Instant::now();
-    let (mut played, mut steps, mut calls) = (0, 0, 0);
+    let (mut played, mut steps, mut calls, mut undecided) = (0, 0, 0, 0);
     while played < count && begun.elapsed() < within {
         let tally = assert_clean(first + played);
         (played, steps, calls) = (played + 1, steps + tally.steps, calls + tally.calls);
+        undecided += tally.undecided;
     }
-    println!("{played} seeds from {first}, {steps} steps, {calls} calls in {:?}", begun.elapsed());
+    println!(
+        "{played} seeds from {first}, {steps} steps, {calls} calls ({undecided} ids undecided) in {:?}",
+        begun.elapsed()
+    );
 }
 
 /// The seed of `SOLOIST_SIM_SEED`.

@@ -30,6 +30,8 @@ const STEPS_MAX: u64 = 400_000;
 pub struct Tally {
     pub steps: u64,
     pub calls: usize,
+    /// Instance ids whose calls the checker could not put in order within its bounds.
+    pub undecided: usize,
     /// Of everything that was seen, in its order: the same seed gives the same one.
     pub trace: u64,
 }
@@ -75,8 +77,8 @@ fn run(world: &Rc<World>) -> Result<Tally, String> {
     }
     compare(world, &mut steps)?;
     let calls = world.witness().history.calls();
-    judge(world)?;
-    Ok(Tally { steps: steps.taken, calls, trace: steps.trace })
+    let undecided = judge(world)?;
+    Ok(Tally { steps: steps.taken, calls, undecided, trace: steps.trace })
 }
 
 struct Steps {
@@ -245,12 +247,12 @@ fn compare(world: &Rc<World>, steps: &mut Steps) -> Result<(), String> {
     }
 }
 
-/// What the checker says of everything that was seen.
-fn judge(world: &World) -> Result<(), String> {
+/// What the checker says of everything that was seen; how many ids it could not decide on.
+fn judge(world: &World) -> Result<usize, String> {
     let rules = Rules::default();
     if let Some(strayed) = world.witness().strayed() {
         return Err(strayed);
     }
     let verdict = checker::check(&world.witness().history, &rules);
-    if verdict.violations.is_empty() { Ok(()) } else { Err(verdict.to_string()) }
+    if verdict.violations.is_empty() { Ok(verdict.undecided.len()) } else { Err(verdict.to_string()) }
 }

@@ -36,9 +36,11 @@ struct Inside {
     alarms: RefCell<BTreeMap<u64, Waker>>,
 }
 
+type Play = Pin<Box<dyn Future<Output = ()>>>;
+
 struct Task {
     /// Away while it is polled.
-    future: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    future: Option<Play>,
     bell: Arc<Bell>,
 }
 
@@ -163,7 +165,7 @@ impl Stage {
         self.0.next.get()
     }
 
-    fn take(&self, number: u64) -> Option<(Pin<Box<dyn Future<Output = ()>>>, Arc<Bell>)> {
+    fn take(&self, number: u64) -> Option<(Play, Arc<Bell>)> {
         let mut tasks = self.0.tasks.borrow_mut();
         let task = tasks.get_mut(&number)?;
         Some((task.future.take()?, task.bell.clone()))

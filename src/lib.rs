@@ -4,6 +4,8 @@
 //! time. The server is the program `soloist`; callers in Rust use [`client`] and [`worker`], callers in other languages
 //! the protocol `soloist.v1`.
 
+#[cfg(feature = "checker")]
+pub mod checker;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod proto;
@@ -24,6 +26,10 @@ pub mod engine;
 pub mod entropy;
 #[cfg(feature = "server")]
 pub mod grpc;
+#[cfg(all(feature = "server", not(feature = "mutants")))]
+mod mutant;
+#[cfg(feature = "mutants")]
+pub mod mutant;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]

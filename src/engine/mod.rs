@@ -8,6 +8,7 @@ pub mod partition;
 mod query;
 mod recovery;
 mod sessions;
+mod stepper;
 mod threads;
 pub mod timers;
 pub mod watch;
@@ -31,6 +32,7 @@ pub use self::{
     query::Payloads,
     recovery::RecoveryError,
     sessions::{Connected, Connection},
+    stepper::Stepper,
     threads::{EndError, Threads},
 };
 use crate::{
@@ -46,6 +48,7 @@ use crate::{
         time::Span,
     },
     entropy::Entropy,
+    mutant::Mutant,
     store::{ReadError, Store},
 };
 
@@ -268,7 +271,11 @@ impl Shared {
 
     /// Nobody hears of anything before it is durable, be it a success or a rejection.
     async fn answer(&self, partition: &Partition, verdict: Verdict) -> Result<(Answer, View), Refusal> {
-        let durable = self.until_durable(partition, verdict.speaks_of).await;
+        let hurries = match &verdict.result {
+            Ok(_) => Mutant::AnswerBeforeFlush.is_on(),
+            Err(_) => Mutant::RejectBeforeFlush.is_on(),
+        };
+        let durable = if hurries { Ok(()) } else { self.until_durable(partition, verdict.speaks_of).await };
         match (durable, verdict.result) {
             (Ok(()), Ok(answer)) => Ok(answer),
             (Ok(()), Err(rejection)) => Err(rejection.into()),

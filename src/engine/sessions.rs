@@ -1,7 +1,7 @@
 //! The engine's face for workers: they connect, renew, report and leave.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     future::Future,
     sync::{Arc, atomic::Ordering},
 };
@@ -55,7 +55,7 @@ impl Engine {
         worker: Name,
         functions: Vec<Name>,
         max_runs: u32,
-        held: HashMap<Proof, InstanceKey>,
+        held: BTreeMap<Proof, InstanceKey>,
     ) -> Result<Connected, Refusal> {
         let shared = &self.shared;
         let id = SessionId(shared.sessions.fetch_add(1, Ordering::Relaxed));

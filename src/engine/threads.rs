@@ -1,4 +1,4 @@
-//! What moves the engine: the committer's thread, and the tasks that carry out effects, fire timers and watch the disk.
+//! The engine in motion: the committer's thread, and the tasks that carry out effects, fire timers and watch the disk.
 
 use std::{
     sync::{
@@ -11,7 +11,11 @@ use std::{
 
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::{Engine, Shared, committer};
+use super::{
+    Engine, Shared,
+    committer::Committed,
+    stepper::{Stepper, describe},
+};
 use crate::{
     core::time::{Span, Steady},
     store::CommitError,
@@ -51,12 +55,12 @@ pub enum EndError {
 
 /// Held by everything that moves the engine: should one end before its time, by a panic, the server must not go on
 /// without it.
-struct Moving(Arc<Shared>);
+struct Moving(Stepper);
 
 impl Drop for Moving {
     fn drop(&mut self) {
-        if !self.0.ending.load(Ordering::Relaxed) {
-            self.0.fall("a part of the engine has ended");
+        if !self.0.shared.ending.load(Ordering::Relaxed) {
+            self.0.shared.fall("a part of the engine has ended");
         }
     }
 }
@@ -68,12 +72,12 @@ impl Engine {
         let (committed, mut to_carry_out) = mpsc::channel(COMMITS_AHEAD);
         let under_way = Arc::new(AtomicI64::new(IDLE));
 
-        let (moving, clock) = (Moving(shared.clone()), under_way.clone());
+        let (moving, clock) = (Moving(self.stepper()), under_way.clone());
         let commit_all = move || commit_all(&moving.0, &clock, &committed);
         let committer = Builder::new().name("committer".into()).spawn(commit_all)?;
 
         let mut effects = JoinSet::new();
-        let moving = Moving(shared.clone());
+        let moving = Moving(self.stepper());
         effects.spawn(async move {
             while let Some(committed) = to_carry_out.recv().await {
                 moving.0.carry_out(committed);
@@ -81,7 +85,7 @@ impl Engine {
         });
 
         let mut timers = JoinSet::new();
-        timers.spawn(fire(Moving(shared.clone())));
+        timers.spawn(fire(Moving(self.stepper())));
         let mut watch = JoinSet::new();
         watch.spawn(watch_store(shared.clone(), under_way));
         Ok(Threads { shared, committer, effects, timers, watch })
@@ -115,45 +119,23 @@ impl Threads {
     }
 }
 
-fn commit_all(shared: &Shared, under_way: &AtomicI64, committed: &mpsc::Sender<committer::Committed>) {
-    while let Some(dirty) = shared.queue.next() {
-        let partitions = dirty.iter().map(|id| shared.partitions[usize::from(id.0)].clone());
-        under_way.store(shared.clock.now().steady.0, Ordering::Relaxed);
-        let result = committer::commit(&*shared.store, partitions);
+fn commit_all(stepper: &Stepper, under_way: &AtomicI64, committed: &mpsc::Sender<Committed>) {
+    while let Some(commit) = stepper.next_commit() {
+        under_way.store(stepper.shared.clock.now().steady.0, Ordering::Relaxed);
+        let flushed = stepper.flush(commit);
         under_way.store(IDLE, Ordering::Relaxed);
-        match result {
-            // The commit may have been given up on meanwhile; then nobody is told of it any more.
-            Ok(_) if shared.fallen.borrow().is_some() => return,
-            Ok(done) => {
-                if committed.blocking_send(done).is_err() {
-                    return;
-                }
-            }
-            Err(error) => return shared.fall(&describe(&error)),
+        let Some(done) = flushed else { return };
+        if committed.blocking_send(done).is_err() {
+            return;
         }
     }
-}
-
-fn describe(error: &CommitError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 async fn fire(moving: Moving) {
-    let shared = &moving.0;
+    let (stepper, shared) = (&moving.0, &moving.0.shared);
     loop {
-        while let Some(key) = shared.timers.pop_due(shared.clock.now().steady) {
-            shared.tick(&key);
-        }
-        let wait = shared.timers.next_due().map_or(SLEEP_MAX, |due| Duration::from(due - shared.clock.now().steady));
+        while stepper.fire_next() {}
+        let wait = stepper.next_due().map_or(SLEEP_MAX, |due| Duration::from(due - shared.clock.now().steady));
         tokio::select! {
             () = tokio::time::sleep(wait.min(SLEEP_MAX)) => {}
             () = shared.timers.changed() => {}

@@ -14,6 +14,7 @@ use crate::{
         rejection::Rejection,
         status::Transition,
     },
+    mutant::Mutant,
     store::{Table, record},
 };
 
@@ -137,6 +138,9 @@ impl Watch {
         loop {
             if let Some(item) = self.backlog.pop_front() {
                 self.sequence = item.transition.sequence;
+                if Mutant::SubscribeLate.is_on() && self.backlog.is_empty() {
+                    self.subscription = Subscription::new(&self.shared, &self.subscription.key)?;
+                }
                 return Ok(item);
             }
             // Remembered, so that it comes also if this future is dropped while the state is looked at.
@@ -150,7 +154,7 @@ impl Watch {
             };
             match receiver.recv().await {
                 Ok(transition) if transition.sequence <= self.sequence => {}
-                Ok(transition) if transition.sequence == self.sequence + 1 => {
+                Ok(transition) if transition.sequence == self.sequence + 1 || Mutant::HideLag.is_on() => {
                     self.backlog.push_back(Item::transition(transition));
                 }
                 Ok(_) => self.behind = true,
@@ -198,7 +202,7 @@ impl Watch {
             .collect::<Result<_, _>>()
             .map_err(|error| Refusal::Damaged(error.to_string()))?;
         let reaches_back = |first: &Transition| first.sequence == 1 || after >= first.view.revision;
-        if !kept.first().is_some_and(reaches_back) {
+        if !kept.first().is_some_and(reaches_back) && !Mutant::HideGapAtResume.is_on() {
             return self.look_at_current(ItemKind::Resync).await;
         }
         self.sequence = kept.iter().rev().find(|t| t.view.revision <= after).map_or(0, |t| t.sequence);

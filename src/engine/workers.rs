@@ -1,7 +1,7 @@
 //! A connected worker: what it holds, and what waits to be told to it.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -30,10 +30,10 @@ pub struct Session {
 
 #[derive(Default)]
 struct Inside {
-    held: HashMap<ClaimId, Held>,
+    held: BTreeMap<ClaimId, Held>,
     /// Bounded by the runs that are held: one hand-out, one cancel and one notice of events each.
     mail: VecDeque<Mail>,
-    events_waiting: HashSet<ClaimId>,
+    events_waiting: BTreeSet<ClaimId>,
     /// The stream has ended: nothing will take mail any more.
     closed: bool,
 }

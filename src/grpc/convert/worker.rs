@@ -1,7 +1,7 @@
 //! What workers say and are told.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -32,7 +32,7 @@ pub struct Registration {
     pub worker: Name,
     pub functions: Vec<Name>,
     pub max_runs: u32,
-    pub held: HashMap<Proof, InstanceKey>,
+    pub held: BTreeMap<Proof, InstanceKey>,
 }
 
 /// What a worker says once it is registered.

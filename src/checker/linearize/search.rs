@@ -1,0 +1,392 @@
+//! The search for an order (Wing and Gong's, with the memory of Lowe's): at each point one of the calls that may come
+//! next does, until all have come or none can; a point that was reached before by another way is not tried again.
+
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
+
+use super::case::Case;
+use crate::checker::{
+    history::Tick,
+    model::{Ask, Facts, Model, Name, Op, Phase, State, Told, Who, digest},
+};
+
+/// How a search ended.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// There is an order that the model allows.
+    Fits,
+    /// There is none.
+    NoOrder(Stuck),
+    /// The search was given up.
+    Undecided,
+}
+
+/// The longest order that fits.
+#[derive(Clone, Debug)]
+pub struct Stuck {
+    pub state: State,
+    /// How many calls and transitions it explains.
+    pub explained: usize,
+}
+
+/// Looks for an order of the calls that the model allows. Gives up after so many points.
+pub fn search(case: &Case, facts: &Facts<'_>, points_max: usize) -> Verdict {
+    Search::new(case, facts).run(points_max)
+}
+
+struct Search<'a> {
+    case: &'a Case,
+    facts: &'a Facts<'a>,
+    ends: Ends,
+    taken: Vec<bool>,
+    /// Calls that saw a revision, by it; those before `low_revision` are taken.
+    by_revision: Ladder,
+    /// Raised events, by their number.
+    by_event: Ladder,
+    visits_taken: usize,
+    /// The earliest moment at which one of the visits from here on was seen.
+    visits_by: Vec<Tick>,
+    /// For each open call the one before it that would do just the same: it goes first.
+    twins: Vec<Option<usize>>,
+    /// The answered call that began each execution, and the first transition of it that was seen.
+    begun_by: HashMap<Name, usize>,
+    visited_at: HashMap<Name, usize>,
+    to_explain: usize,
+    signs: Signs,
+    sign: u128,
+}
+
+/// One point of the search, and what may come next.
+struct Point {
+    /// How it was reached.
+    step: Option<Step>,
+    choices: Vec<(Step, State)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Call(usize),
+    Visit,
+}
+
+/// Calls in the order of a number that each of them bears: none can come before one with a lower number.
+struct Ladder {
+    rungs: Vec<(u64, usize)>,
+    places: Vec<Option<usize>>,
+    low: usize,
+}
+
+/// A number for each call that can be taken, to make a number for any set of them.
+struct Signs(Vec<u128>);
+
+/// The beginnings and ends of the calls that are not taken yet, in order of time: a ring of links, the last one is its
+/// head. Call `n` begins at link `2n` and ends at `2n + 1`.
+struct Ends {
+    next: Vec<usize>,
+    before: Vec<usize>,
+}
+
+impl<'a> Search<'a> {
+    fn new(case: &'a Case, facts: &'a Facts<'a>) -> Search<'a> {
+        let mut visits_by: Vec<Tick> = case.visits.iter().map(|visit| visit.by).chain([Tick::MAX]).collect();
+        for index in (0..case.visits.len()).rev() {
+            visits_by[index] = visits_by[index].min(visits_by[index + 1]);
+        }
+        let event = |told| match told {
+            Some(Told::EventRaised(_, sequence)) => Some(sequence),
+            _ => None,
+        };
+        Search {
+            case,
+            facts,
+            ends: Ends::new(case),
+            taken: vec![false; case.ops.len()],
+            by_revision: Ladder::new(case.ops.iter().map(|op| op.seen.map(|seen| seen.revision))),
+            by_event: Ladder::new(case.ops.iter().map(|op| event(op.told))),
+            visits_taken: 0,
+            visits_by,
+            twins: twins(case),
+            begun_by: begun_by(case),
+            visited_at: visited_at(case),
+            to_explain: case.visits.len() + case.ops.iter().filter(|op| op.told.is_some()).count(),
+            signs: Signs((0..case.ops.len()).map(|n| digest(&("call", n))).collect()),
+            sign: 0,
+        }
+    }
+
+    fn run(mut self, points_max: usize) -> Verdict {
+        let all = self.to_explain;
+        let state = self.model().initial();
+        let mut stuck = Stuck { state: state.clone(), explained: 0 };
+        let mut known: HashSet<u128> = HashSet::new();
+        let mut points = vec![Point { step: None, choices: self.choices(&state) }];
+        if all == 0 {
+            return Verdict::Fits;
+        }
+        while let Some(point) = points.last_mut() {
+            let Some((step, state)) = point.choices.pop() else {
+                if let Some(step) = point.step {
+                    self.take_back(step);
+                }
+                points.pop();
+                continue;
+            };
+            self.take(step);
+            if self.to_explain == 0 {
+                return Verdict::Fits;
+            }
+            let place = self.sign ^ digest(&self.visits_taken) ^ state.fingerprint();
+            if !known.insert(place) {
+                self.take_back(step);
+                continue;
+            }
+            if known.len() > points_max {
+                return Verdict::Undecided;
+            }
+            if all - self.to_explain > stuck.explained {
+                stuck = Stuck { state: state.clone(), explained: all - self.to_explain };
+            }
+            let choices = self.choices(&state);
+            points.push(Point { step: Some(step), choices });
+        }
+        Verdict::NoOrder(stuck)
+    }
+
+    /// Where the next transition is known, the instance does not change by itself without it.
+    fn model(&self) -> Model<'a> {
+        let next = self.case.visits.get(self.visits_taken);
+        Model { facts: self.facts, by_itself: next.is_none_or(|visit| !visit.is_next) }
+    }
+
+    /// What may come next, the most promising last.
+    fn choices(&self, state: &State) -> Vec<(Step, State)> {
+        let visit = self.case.visits.get(self.visits_taken);
+        let model = self.model();
+        if visit.is_some_and(|visit| model.has_passed(state, visit)) {
+            return Vec::new();
+        }
+        let low_revision = self.by_revision.lowest(&self.taken);
+        let low_event = self.by_event.lowest(&self.taken);
+        let visited = visit
+            .filter(|visit| low_revision.is_none_or(|low| visit.seen.revision <= low))
+            .and_then(|visit| model.visit(state, visit));
+        if visited.as_ref() == Some(state) && state.phase != Phase::Anything {
+            return vec![(Step::Visit, state.clone())];
+        }
+        let (mut answered, mut open) = (Vec::new(), Vec::new());
+        for number in self.ends.candidates() {
+            let op = &self.case.ops[number];
+            if op.called > self.visits_by[self.visits_taken] {
+                break;
+            }
+            let revision = op.seen.map(|seen| seen.revision);
+            let is_early = revision.is_some_and(|revision| low_revision.is_some_and(|low| revision > low))
+                || visit.is_some_and(|visit| op.only_looks() && revision.is_some_and(|r| visit.seen.revision < r))
+                || matches!(op.told, Some(Told::EventRaised(_, n)) if low_event.is_some_and(|low| n > low));
+            if is_early {
+                continue;
+            }
+            if op.told.is_none() {
+                if self.twins[number].is_none_or(|twin| self.taken[twin]) {
+                    open.push(number);
+                }
+                continue;
+            }
+            if self.is_overtaken(state, op) {
+                return Vec::new();
+            }
+            let mut next = model.step(state, op, signed(number));
+            if next.as_slice() == std::slice::from_ref(state) {
+                // What changes nothing can come now as well as later.
+                return vec![(Step::Call(number), state.clone())];
+            }
+            // An end that nobody caused is a guess: only where nothing else fits.
+            let is_guess = !state.is_ended() && is_of_ended(op);
+            answered.extend(next.drain(..).map(|next| ((is_guess, op.returned), Step::Call(number), next)));
+        }
+        let mut choices = self.open_choices(state, &open);
+        if let Some(next) = visited {
+            let is_guess = next.is_ended() && !state.is_ended();
+            answered.push(((is_guess, 0), Step::Visit, next));
+        }
+        // Whoever waits longest for its turn is tried first.
+        answered.sort_by_key(|(order, ..)| Reverse(*order));
+        choices.extend(answered.into_iter().map(|(_, step, next)| (step, next)));
+        choices
+    }
+
+    /// Whether an answered call can't come any more, because what it speaks of is over.
+    fn is_overtaken(&self, state: &State, op: &Op) -> bool {
+        if let Ask::Report { token, body } = op.ask {
+            return self.model().is_overtaken(state, token, body);
+        }
+        op.needs_live().is_some_and(|execution| {
+            let begun = self.begun_by.get(&execution).is_some_and(|call| self.taken[*call]);
+            let visited = self.visited_at.get(&execution).is_some_and(|visit| *visit < self.visits_taken);
+            let is_other = state.execution().is_some_and(|who| who != Who::Named(execution));
+            !self.case.is_piece && (begun || visited && self.facts.rules.begins_empty) && is_other
+        })
+    }
+
+    /// Calls without an answer are tried last, and only if they change something.
+    fn open_choices(&self, state: &State, open: &[usize]) -> Vec<(Step, State)> {
+        let mut choices = Vec::new();
+        for number in open {
+            let next = self.model().step(state, &self.case.ops[*number], signed(*number));
+            choices.extend(next.into_iter().filter(|next| next != state).map(|next| (Step::Call(*number), next)));
+        }
+        choices
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Visit => {
+                self.visits_taken += 1;
+                self.to_explain -= 1;
+            }
+            Step::Call(number) => {
+                self.taken[number] = true;
+                self.sign ^= self.signs.0[number];
+                self.ends.unlink(number);
+                self.by_revision.taken(number, &self.taken);
+                self.by_event.taken(number, &self.taken);
+                self.to_explain -= usize::from(self.case.ops[number].told.is_some());
+            }
+        }
+    }
+
+    fn take_back(&mut self, step: Step) {
+        match step {
+            Step::Visit => {
+                self.visits_taken -= 1;
+                self.to_explain += 1;
+            }
+            Step::Call(number) => {
+                self.taken[number] = false;
+                self.sign ^= self.signs.0[number];
+                self.ends.link(number);
+                self.by_revision.taken_back(number);
+                self.by_event.taken_back(number);
+                self.to_explain += usize::from(self.case.ops[number].told.is_some());
+            }
+        }
+    }
+}
+
+/// Whether the answer says that the execution before had ended.
+fn is_of_ended(op: &Op) -> bool {
+    matches!(op.told, Some(Told::Started(_) | Told::NotLive | Told::NotReplaceable))
+}
+
+/// Open calls that ask for the same, each with the one before it: whenever the later one may come, so may the earlier.
+fn twins(case: &Case) -> Vec<Option<usize>> {
+    let mut open: Vec<usize> = (0..case.ops.len()).filter(|number| case.ops[*number].told.is_none()).collect();
+    open.sort_by_key(|number| case.ops[*number].called);
+    let mut latest: HashMap<&Ask, usize> = HashMap::new();
+    let mut twins = vec![None; case.ops.len()];
+    for number in open {
+        twins[number] = latest.insert(&case.ops[number].ask, number);
+    }
+    twins
+}
+
+fn begun_by(case: &Case) -> HashMap<Name, usize> {
+    let begun = |(number, op): (usize, &Op)| match op.told {
+        Some(Told::Started(execution) | Told::Replaced(execution)) => Some((execution, number)),
+        _ => None,
+    };
+    case.ops.iter().enumerate().filter_map(begun).collect()
+}
+
+fn visited_at(case: &Case) -> HashMap<Name, usize> {
+    let visits = case.visits.iter().enumerate().rev();
+    visits.map(|(number, visit)| (visit.seen.execution, number)).collect()
+}
+
+fn signed(number: usize) -> u32 {
+    u32::try_from(number).expect("a record has fewer than four billion calls")
+}
+
+impl Ladder {
+    fn new(numbers: impl Iterator<Item = Option<u64>>) -> Ladder {
+        let numbers: Vec<Option<u64>> = numbers.collect();
+        let mut rungs: Vec<(u64, usize)> =
+            numbers.iter().enumerate().filter_map(|(call, number)| number.map(|number| (number, call))).collect();
+        rungs.sort_unstable();
+        let mut places = vec![None; numbers.len()];
+        for (place, (_, call)) in rungs.iter().enumerate() {
+            places[*call] = Some(place);
+        }
+        Ladder { rungs, places, low: 0 }
+    }
+
+    /// The lowest number of a call that is not taken.
+    fn lowest(&self, taken: &[bool]) -> Option<u64> {
+        self.rungs[self.low..].iter().find(|(_, call)| !taken[*call]).map(|(number, _)| *number)
+    }
+
+    fn taken(&mut self, call: usize, taken: &[bool]) {
+        if self.places[call].is_some() {
+            while self.rungs.get(self.low).is_some_and(|(_, call)| taken[*call]) {
+                self.low += 1;
+            }
+        }
+    }
+
+    fn taken_back(&mut self, call: usize) {
+        if let Some(place) = self.places[call] {
+            self.low = self.low.min(place);
+        }
+    }
+}
+
+impl Ends {
+    fn new(case: &Case) -> Ends {
+        let mut order: Vec<usize> = (0..2 * case.ops.len()).collect();
+        // At the same tick calls begin before others end: what is simultaneous has no order.
+        order.sort_by_key(|link| {
+            let op = &case.ops[link / 2];
+            if link % 2 == 0 { (op.called, 0) } else { (op.returned, 1) }
+        });
+        let head = order.len();
+        let (mut next, mut before) = (vec![head; head + 1], vec![head; head + 1]);
+        let mut last = head;
+        for link in order {
+            (next[last], before[link]) = (link, last);
+            last = link;
+        }
+        (next[last], before[head]) = (head, last);
+        Ends { next, before }
+    }
+
+    /// The calls that no other one precedes: those that begin before the first end.
+    fn candidates(&self) -> impl Iterator<Item = usize> {
+        let head = self.next.len() - 1;
+        let links = std::iter::successors(Some(self.next[head]), |link| Some(self.next[*link]));
+        links.take_while(move |link| *link != head && link % 2 == 0).map(|link| link / 2)
+    }
+
+    fn unlink(&mut self, call: usize) {
+        for link in [2 * call, 2 * call + 1] {
+            let (before, next) = (self.before[link], self.next[link]);
+            self.next[before] = next;
+            self.before[next] = before;
+        }
+    }
+
+    fn link(&mut self, call: usize) {
+        for link in [2 * call + 1, 2 * call] {
+            let (before, next) = (self.before[link], self.next[link]);
+            self.next[before] = link;
+            self.before[next] = link;
+        }
+    }
+}
+
+impl State {
+    fn is_ended(&self) -> bool {
+        self.status().is_some_and(|status| !status.is_live())
+    }
+}

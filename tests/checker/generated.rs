@@ -130,25 +130,3 @@ fn a_hundred_thousand_calls_over_fifty_ids() {
         assert!(verdict.violations.is_empty(), "{verdict}");
     }
 }
-#[test]
-fn zz_probe() {
-    for steps in [100, 300, 1000] {
-    for (what, overlap, unanswered, told, watchers) in [
-        ("told and watched", 4, 2, true, 2),
-        ("told, not watched", 4, 2, true, 0),
-        ("watched, not told", 4, 2, false, 2),
-        ("neither", 4, 2, false, 0),
-        ("neither, all answered", 4, 0, false, 0),
-    ] {
-        let shape = Shape { steps, overlap, unanswered, told, watchers };
-        let mut history = History::new();
-        let mut dice = Dice(7);
-        for number in 0..4 {
-            play(&mut history, &id(number), shape, &mut dice);
-        }
-        let begin = Instant::now();
-        let verdict = check(&history, &Rules{points_max: 100_000, ..Rules::default()});
-        println!("{steps} {what}: {} calls in {:?}, {} undecided", history.calls(), begin.elapsed(), verdict.undecided.len());
-        assert!(verdict.violations.is_empty(), "{verdict}");
-    }}
-}

@@ -1,6 +1,6 @@
 //! Servers follow each other over one store with leases of different lengths: what a worker was told goes on to hold.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use soloist::{
     core::{
@@ -28,7 +28,7 @@ async fn a_lease_that_was_made_longer_stays_longer() {
     drop(worker);
 
     let stage = stage.crash_into(long).await;
-    let held = HashMap::from([(run.proof, key("a"))]);
+    let held = BTreeMap::from([(run.proof, key("a"))]);
     let back = stage.engine.connect(TaskHub::default(), name("first"), vec![name(FUNCTION)], 1, held);
     let back = back.await.expect("it may come back");
     assert_eq!(back.continued, [(key("a"), run.proof)]);

@@ -1,6 +1,6 @@
 //! An engine in motion over a store in memory, and its crash.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
@@ -84,7 +84,8 @@ impl Stage {
     /// A worker of [`FUNCTION`] with room for all.
     pub async fn worker(&self, name: &str) -> Connection {
         let functions = vec![self::name(FUNCTION)];
-        let connected = self.engine.connect(TaskHub::default(), self::name(name), functions, 100, HashMap::new()).await;
+        let connected =
+            self.engine.connect(TaskHub::default(), self::name(name), functions, 100, BTreeMap::new()).await;
         connected.expect("a worker may connect").connection
     }
 

@@ -207,7 +207,7 @@ async fn speak(world: &World, engine: &Engine, link: &Link, session: &Session) -
                 match engine.input_of(&run).await {
                     // A newer execution has taken its place.
                     Err(Refusal::Damaged(what)) => {
-                        engine.give_up(&on_its_way.key, run.proof, what).await;
+                        engine.give_up(&on_its_way.key, run.proof, "InputDamaged", what).await;
                         continue;
                     }
                     other => other?,

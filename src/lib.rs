@@ -26,6 +26,10 @@ pub mod engine;
 pub mod entropy;
 #[cfg(feature = "server")]
 pub mod grpc;
+#[cfg(all(feature = "server", not(feature = "mutants")))]
+mod mutant;
+#[cfg(feature = "mutants")]
+pub mod mutant;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]

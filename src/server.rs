@@ -5,24 +5,21 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::server::Router;
+use tonic::{server::NamedService, transport::server::Router};
 use tonic_health::server::HealthReporter;
 
 use crate::{
     clock::SystemClock,
     config::Config,
     core::time::Span,
-    engine::{self, Engine, RecoveryError, Threads},
+    engine::{self, EndError, Engine, RecoveryError},
     entropy::SystemEntropy,
     grpc::{DECODE_BYTES_MAX, Door, Orchestration, Work},
     proto::{
         FILE_DESCRIPTOR_SET,
         v1::{orchestration_service_server::OrchestrationServiceServer, worker_service_server::WorkerServiceServer},
     },
-    store::{
-        CommitError,
-        embedded::{self, Embedded, OpenError},
-    },
+    store::embedded::{self, Embedded, OpenError},
 };
 
 /// Bytes that a connection may have under way: ten thousand streams opened in a burst fit.
@@ -36,6 +33,9 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 type Orchestrations = OrchestrationServiceServer<Orchestration>;
 type Workers = WorkerServiceServer<Work>;
+
+/// What health is asked for; the empty name is the server as a whole.
+const SERVICES: [&str; 3] = ["", Orchestrations::NAME, Workers::NAME];
 
 /// Why the server could not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -51,10 +51,8 @@ pub enum ServeError {
     Recover(#[from] RecoveryError),
     /// The store refused a write or a flush. What was acknowledged is on the disk; the callers of the commit that
     /// failed were told that its outcome is unknown. Mend the cause and start again.
-    #[error("the store has failed: {0}")]
-    StoreFailed(Arc<str>),
-    #[error("the store could not be closed: {0}")]
-    Close(#[from] CommitError),
+    #[error(transparent)]
+    End(#[from] EndError),
     #[error("the server could not run: {0}")]
     Run(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -101,11 +99,11 @@ pub async fn run(
     tokio::select! {
         () = shutdown => {
             drain(&reporter, &door, serving, config.drain_timeout).await;
-            end(threads).await
+            Ok(threads.end().await?)
         }
         reason = engine.fallen() => {
             drain(&reporter, &door, serving, LAST_ANSWERS).await;
-            Err(ServeError::StoreFailed(reason))
+            Err(EndError::StoreFailed(reason).into())
         }
     }
 }
@@ -168,13 +166,14 @@ async fn drain(
     mut serving: JoinSet<Result<(), tonic::transport::Error>>,
     within: Duration,
 ) {
-    reporter.set_not_serving::<Orchestrations>().await;
-    reporter.set_not_serving::<Workers>().await;
-    reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    for service in SERVICES {
+        reporter.clone().set_service_status(service, tonic_health::ServingStatus::NotServing).await;
+    }
     door.drain.cancel();
     door.tasks.close();
     let drained = async {
         door.tasks.wait().await;
+        forget(reporter.clone()).await;
         serving.join_next().await
     };
     match tokio::time::timeout(within, drained).await {
@@ -185,9 +184,12 @@ async fn drain(
     }
 }
 
-/// The last commits, their effects, the store.
-async fn end(threads: Threads) -> Result<(), ServeError> {
-    Ok(threads.end().await?)
+/// Ends the streams of those who watch the health: what they had to hear they have heard, and they don't leave by
+/// themselves.
+async fn forget(mut reporter: HealthReporter) {
+    for service in SERVICES {
+        reporter.clear_service_status(service).await;
+    }
 }
 
 fn could_not_run(error: impl std::error::Error + Send + Sync + 'static) -> ServeError {

@@ -1,5 +1,6 @@
 //! What every store must do, told once and asked of each.
 #![cfg(feature = "server")]
+#![expect(clippy::disallowed_methods, reason = "a test starts threads of its own")]
 
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use soloist::{

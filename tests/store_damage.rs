@@ -303,8 +303,15 @@ fn a_damaged_row_is_named() {
     let wanted = value(3);
     let at = bytes.windows(wanted.len()).position(|found| found == wanted).expect("the value stands in the file");
     bytes[at + 5] ^= 1;
+    fs::write(&path, &bytes).expect("a file");
+    let error = refusal(&folder);
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    assert_says(&error, &["Record row 3/0 is damaged", "checksum"]);
+    bytes[at + 5] ^= 1;
     fs::write(&path, bytes).expect("a file");
+
     let store = open(&folder);
+    sql(&folder, "UPDATE record SET checksum = checksum + 1 WHERE arrival = 3");
     let error = store.scan(Table::Record, None, 9).expect_err("a damaged row");
     assert!(matches!(&error, ReadError::Damaged { table: Table::Record, key, .. } if *key == record(3)), "{error}");
     assert_says(&error, &["Record row 3/0 is damaged", "checksum"]);
@@ -323,9 +330,8 @@ fn rows_that_strayed_are_damaged() {
     ] {
         let folder = closed_store(4);
         sql(&folder, stray);
-        let store = open(&folder);
-        let result = store.scan(Table::Record, None, 9);
-        assert!(matches!(result, Err(ReadError::Damaged { .. })), "{stray}: {result:?}");
+        let error = refusal(&folder);
+        assert!(matches!(error, OpenError::Damaged { .. }), "{stray}: {error}");
     }
     let folder = closed_store(4);
     sql(&folder, "INSERT INTO event SELECT arrival, 0, checksum, bytes FROM record");

@@ -31,6 +31,7 @@ use tokio_stream::{
     wrappers::{ReceiverStream, TcpListenerStream},
 };
 use tonic::{Request, Response, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt};
 
 /// Nothing in these stories takes as long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -363,6 +364,33 @@ async fn a_run_and_its_report_outlive_the_stream() {
     let again = [line.hear().await.0, line.hear().await.0];
     assert_eq!(again, [acked, completed]);
     line.accept("a", completed).await;
+    playing.stop().await;
+}
+
+/// A server that drains asks to wait for a second. A worker with a lease of a second did so, and lost its runs to every
+/// restart.
+#[tokio::test]
+async fn a_worker_comes_back_within_its_lease_whatever_it_is_asked_to_wait() {
+    let lease = Duration::from_secs(2);
+    let (address, mut opened) = stage().await;
+    let playing = play(address, |run: Run| async move {
+        let event = run.next_event().await?;
+        Ok(event.name)
+    });
+    let mut line = next(&mut opened).await;
+    line.register(lease, lease / 5, Vec::new()).await;
+    line.hand_out("a").await;
+    let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(60)));
+    let draining = Status::with_error_details(tonic::Code::Unavailable, "draining", details);
+    line.answers.send(Err(draining)).await.expect("the worker listens");
+
+    let mut line = next(&mut opened).await;
+    assert_eq!(line.register(lease, lease / 5, vec![claim("a")]).await, [claim("a")], "it still holds the run");
+    line.say(Answer::Event(Event { claim: Some(claim("a")), sequence: 1, name: "go".into(), ..Event::default() }))
+        .await;
+    let (_, message) = line.hear().await;
+    assert!(matches!(message, Message::EventsAcked(_)), "{message:?}");
+    assert_eq!(line.hear_output("a").await.as_deref(), Some("go"));
     playing.stop().await;
 }
 

@@ -1,21 +1,9 @@
-//! The way to the server: its address, the task hub and the time limit of a call.
+//! The way to the server: its address, the task hub, and how long to wait.
 
 use std::time::Duration;
 
-use tonic::{
-    Request, Streaming,
-    metadata::AsciiMetadataValue,
-    service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
-};
-use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_client::HealthClient};
-
-use super::error::{self, Error};
-use crate::proto::v1::{
-    GetStatusRequest, GetStatusResponse, RaiseEventRequest, RaiseEventResponse, StartSingletonRequest,
-    StartSingletonResponse, TerminateInstanceRequest, TerminateInstanceResponse, WatchStatusRequest,
-    WatchStatusResponse, orchestration_service_client::OrchestrationServiceClient,
-};
+use super::{Error, output};
+use crate::client::{Client, Watch, WatchEvent, WatchItem};
 
 /// The time limit of a call that has none of its own.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -38,126 +26,31 @@ pub struct ClientArgs {
     pub timeout: Option<Duration>,
 }
 
-/// A connection to the server. It reconnects by itself with the next call.
-pub struct Connection {
-    orchestrations: OrchestrationServiceClient<InterceptedService<Channel, TaskHub>>,
-    health: HealthClient<Channel>,
-    address: String,
-    timeout: Duration,
-}
-
-/// Names the task hub in every call.
-#[derive(Clone)]
-struct TaskHub(AsciiMetadataValue);
-
-// === impl Connection ===
-
-impl Connection {
-    pub async fn open(args: &ClientArgs) -> Result<Connection, Error> {
-        let address = complete(&args.server)?;
-        let hub = args.hub.parse().map_err(|_| Error::Usage(format!("--hub '{}' is no task hub's name", args.hub)))?;
-        let timeout = args.timeout.unwrap_or(TIMEOUT_DEFAULT);
-        let channel = Endpoint::from_shared(address.clone())
-            .map_err(|why| Error::Usage(format!("--server '{}' is no address: {why}", args.server)))?
-            .connect_timeout(timeout)
-            .connect()
-            .await
-            .map_err(|why| Error::Unreachable { address: address.clone(), why: error::deepest(&why) })?;
-        Ok(Connection {
-            orchestrations: OrchestrationServiceClient::with_interceptor(channel.clone(), TaskHub(hub)),
-            health: HealthClient::new(channel),
-            address,
-            timeout,
-        })
+impl ClientArgs {
+    pub async fn connect(&self) -> Result<Client, Error> {
+        Ok(Client::builder(&self.server).hub(&self.hub).timeout(self.timeout_of_call()).connect().await?)
     }
 
-    pub async fn start(&mut self, request: StartSingletonRequest) -> Result<StartSingletonResponse, Error> {
-        let answer = self.orchestrations.start_singleton(limited(request, self.timeout)).await;
-        self.understand(answer)
-    }
-
-    pub async fn status(&mut self, request: GetStatusRequest) -> Result<GetStatusResponse, Error> {
-        let answer = self.orchestrations.get_status(limited(request, self.timeout)).await;
-        self.understand(answer)
-    }
-
-    pub async fn raise(&mut self, request: RaiseEventRequest) -> Result<RaiseEventResponse, Error> {
-        let answer = self.orchestrations.raise_event(limited(request, self.timeout)).await;
-        self.understand(answer)
-    }
-
-    pub async fn terminate(&mut self, request: TerminateInstanceRequest) -> Result<TerminateInstanceResponse, Error> {
-        let answer = self.orchestrations.terminate_instance(limited(request, self.timeout)).await;
-        self.understand(answer)
-    }
-
-    pub async fn health(&mut self, request: HealthCheckRequest) -> Result<HealthCheckResponse, Error> {
-        let answer = self.health.check(limited(request, self.timeout)).await;
-        self.understand(answer)
-    }
-
-    /// Opens a stream that lasts; `follow` has the time limit and knows which of its errors to survive.
-    pub async fn watch(
-        &mut self,
-        request: WatchStatusRequest,
-    ) -> Result<Streaming<WatchStatusResponse>, tonic::Status> {
-        self.orchestrations.watch_status(request).await.map(tonic::Response::into_inner)
-    }
-
-    /// The error that a status stands for.
-    pub fn error(&self, status: tonic::Status) -> Error {
-        Error::of_call(status, &self.address, self.timeout)
-    }
-
-    pub fn timed_out(&self, after: Duration) -> Error {
-        Error::TimedOut { address: self.address.clone(), after }
-    }
-
-    fn understand<T>(&self, answer: Result<tonic::Response<T>, tonic::Status>) -> Result<T, Error> {
-        answer.map(tonic::Response::into_inner).map_err(|status| self.error(status))
+    pub fn timeout_of_call(&self) -> Duration {
+        self.timeout.unwrap_or(TIMEOUT_DEFAULT)
     }
 }
 
-// === impl TaskHub ===
-
-impl Interceptor for TaskHub {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, tonic::Status> {
-        request.metadata_mut().insert("taskhub", self.0.clone());
-        Ok(request)
+/// What `work` answers, if that is within the limit.
+pub async fn within<T>(limit: Option<Duration>, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match limit {
+        None => work.await,
+        Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or(Err(Error::TimedOut(limit))),
     }
 }
 
-fn limited<T>(message: T, timeout: Duration) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(timeout);
-    request
-}
-
-/// The address with its scheme: `localhost:4001` is meant as `http://localhost:4001`.
-fn complete(server: &str) -> Result<String, Error> {
-    match server.split_once("://") {
-        None => Ok(format!("http://{server}")),
-        Some(("http", _)) => Ok(server.into()),
-        Some(_) => Err(Error::Usage(format!(
-            "--server '{server}' is not supported: the address must begin with http:// (there is no encryption yet)"
-        ))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_may_lack_its_scheme_but_not_have_another() {
-        let cases = [
-            ("localhost:4001", Some("http://localhost:4001")),
-            ("http://10.0.0.1:80", Some("http://10.0.0.1:80")),
-            ("https://localhost:4001", None),
-            ("unix:///run/soloist", None),
-        ];
-        for (server, expected) in cases {
-            assert_eq!(complete(server).ok().as_deref(), expected, "{server}");
+/// The next item of a watch; none after the last one. People are told of lost connections.
+pub async fn next(watch: &mut Watch) -> Result<Option<WatchItem>, Error> {
+    loop {
+        match watch.next_event().await.transpose()? {
+            None => return Ok(None),
+            Some(WatchEvent::Item(item)) => return Ok(Some(item)),
+            Some(WatchEvent::Interrupted(interruption)) => output::interrupted(&interruption),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 
-use super::{error::Error, exit::Exit, output, samples, serve};
+use super::{Error, Exit, output, samples, serve};
 use crate::config::DEFAULT_PORT;
 
 pub async fn run(args: serve::Args) -> Result<Exit, Error> {

@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, error::Error as StdError, io, time::Duration};
 
 use serde::Serialize;
-use tonic::{Code, Status, TimeoutExpired};
-use tonic_types::StatusExt;
+use tonic::{Code, Status};
+use tonic_types::{ErrorInfo, StatusExt};
 
-use super::exit::Exit;
-use crate::config::ConfigError;
+use super::Exit;
+use crate::{
+    client::{self, ErrorKind},
+    config::ConfigError,
+};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -15,18 +18,12 @@ pub enum Error {
     /// The command line asks for something that is not possible. Nothing was sent.
     #[error("{0}")]
     Usage(String),
-    /// No server answered at this address.
-    #[error(
-        "no Soloist server can be reached at {address} ({why})\n\
-         Start one with `soloist dev`, or name another one with --server or SOLOIST_SERVER."
-    )]
-    Unreachable { address: String, why: String },
-    /// The server did not answer in time. What was asked for may have happened.
-    #[error("the server at {address} did not answer within {}", humantime::format_duration(*.after))]
-    TimedOut { address: String, after: Duration },
-    /// The server said no.
-    #[error("{}", .0.message())]
-    Refused(Box<Status>),
+    /// The server said no, or could not be asked.
+    #[error("{}", told(.0))]
+    Call(#[from] client::Error),
+    /// The command's own time limit is over.
+    #[error("the time limit of {} is over", humantime::format_duration(*.0))]
+    TimedOut(Duration),
     /// stdout or stderr is closed.
     #[error("the output can't be written: {0}")]
     Output(#[source] io::Error),
@@ -65,29 +62,17 @@ struct Violation {
 // === impl Error ===
 
 impl Error {
-    /// What an answer means that is no answer: the server said no, or could not be asked.
-    pub fn of_call(status: Status, address: &str, timeout: Duration) -> Error {
-        let expired = causes(&status).any(|cause| cause.is::<TimeoutExpired>());
-        if expired || status.code() == Code::DeadlineExceeded {
-            return Error::TimedOut { address: address.into(), after: timeout };
-        }
-        if status.code() == Code::Unavailable && is_local(&status) {
-            return Error::Unreachable { address: address.into(), why: deepest(&status) };
-        }
-        Error::Refused(Box::new(status))
-    }
-
     pub fn exit(&self) -> Exit {
         match self {
             Error::Usage(_) | Error::Config(_) => Exit::Usage,
-            Error::Refused(status) if status.code() == Code::AlreadyExists => Exit::Taken,
+            Error::Call(error) => match error.kind() {
+                ErrorKind::Setting => Exit::Usage,
+                ErrorKind::Refused if error.code() == Code::AlreadyExists => Exit::Taken,
+                _ => Exit::Failed,
+            },
             // Who reads no further does not want to hear of it: `soloist watch ID | head -1`.
             Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-            Error::Unreachable { .. }
-            | Error::TimedOut { .. }
-            | Error::Refused(_)
-            | Error::Output(_)
-            | Error::Other(_) => Exit::Failed,
+            Error::TimedOut(_) | Error::Output(_) | Error::Other(_) => Exit::Failed,
         }
     }
 
@@ -97,22 +82,33 @@ impl Error {
         let mut lines = vec![format!("error: {}", report.message)];
         if !report.reason.is_empty() {
             lines.push(format!("  reason: {} ({})", report.reason, report.code));
-        } else if matches!(self, Error::Refused(_)) {
+        } else if matches!(self, Error::Call(error) if error.kind() == ErrorKind::Refused) {
             lines.push(format!("  code: {}", report.code));
         }
+        if report.violations.is_empty() {
+            lines.extend(report.metadata.iter().map(|(key, value)| format!("  {key}: {value}")));
+        }
+        // These say all that the metadata have, and more.
         lines.extend(report.violations.iter().map(|v| format!("  {}: {}", v.field, v.description)));
-        lines.extend(report.metadata.iter().map(|(key, value)| format!("  {key}: {value}")));
         lines.extend(report.retry_delay.iter().map(|delay| format!("  try again in {delay}")));
+        if matches!(self, Error::Call(error) if error.kind() == ErrorKind::Unreachable) {
+            lines.push("Start a server with `soloist dev`, or name one with --server or SOLOIST_SERVER.".into());
+        }
         lines.join("\n")
     }
 
     /// The error for programs.
     pub fn report(&self) -> Report {
         match self {
-            Error::Refused(status) => Report::of_status(status),
+            Error::Call(error) => match (error.kind(), error.status()) {
+                (_, Some(status)) => Report::of_answer(error, status),
+                (ErrorKind::Setting, _) => Report::plain("USAGE", self),
+                (ErrorKind::Unreachable, _) => Report::plain("UNREACHABLE", self),
+                (ErrorKind::TimedOut, _) => Report::plain("TIMED_OUT", self),
+                (_, None) => Report::plain("INTERRUPTED", self),
+            },
             Error::Usage(_) => Report::plain("USAGE", self),
-            Error::Unreachable { .. } => Report::plain("UNREACHABLE", self),
-            Error::TimedOut { .. } => Report::plain("TIMED_OUT", self),
+            Error::TimedOut(_) => Report::plain("TIMED_OUT", self),
             Error::Output(_) => Report::plain("OUTPUT", self),
             Error::Config(_) => Report::plain("CONFIGURATION", self),
             Error::Other(error) => Report { message: with_causes(error), ..Report::plain("FAILED", self) },
@@ -141,42 +137,30 @@ impl Report {
         }
     }
 
-    fn of_status(status: &Status) -> Report {
-        let details = status.get_error_details();
-        let info = details.error_info();
+    fn of_answer(error: &client::Error, status: &Status) -> Report {
+        let info = status.get_details_error_info().unwrap_or_else(|| ErrorInfo::new("", "", []));
+        let violation = |v: client::Violation| Violation { field: v.field, description: v.description };
         Report {
-            code: code_name(status.code()),
+            code: code_name(error.code()),
             message: status.message().into(),
-            reason: info.map(|info| info.reason.clone()).unwrap_or_default(),
-            domain: info.map(|info| info.domain.clone()).unwrap_or_default(),
-            metadata: info.map(|info| info.metadata.clone().into_iter().collect()).unwrap_or_default(),
-            violations: details
-                .bad_request()
-                .map(|bad| bad.field_violations.iter())
-                .into_iter()
-                .flatten()
-                .map(|v| Violation { field: v.field.clone(), description: v.description.clone() })
-                .collect(),
-            retry_delay: details
-                .retry_info()
-                .and_then(|info| info.retry_delay)
-                .map(|delay| humantime::format_duration(delay).to_string()),
+            reason: info.reason,
+            domain: info.domain,
+            metadata: info.metadata.into_iter().collect(),
+            violations: error.violations().into_iter().map(violation).collect(),
+            retry_delay: error.retry_delay().map(|delay| humantime::format_duration(delay).to_string()),
         }
     }
 }
 
-/// Whether a status was made here, because the connection failed, and not by the server.
-pub fn is_local(status: &Status) -> bool {
-    status.source().is_some()
-}
-
-/// What went wrong at the bottom, for people.
-pub fn deepest(error: &(dyn StdError + 'static)) -> String {
-    let mut last = error;
-    while let Some(source) = last.source() {
-        last = source;
+/// What a call's error says in one line: the server's words, or what went wrong, with its last cause.
+pub fn told(error: &client::Error) -> String {
+    if let Some(status) = error.status() {
+        return status.message().into();
     }
-    last.to_string()
+    match std::iter::successors(error.source(), |cause| (*cause).source()).last() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }
 
 /// The error and its causes, each once: some say in their own text what caused them.
@@ -186,10 +170,6 @@ fn with_causes(error: &anyhow::Error) -> String {
         .skip(1)
         .map(ToString::to_string)
         .fold(error.to_string(), |told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") })
-}
-
-fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-    std::iter::successors(status.source(), |cause| (*cause).source())
 }
 
 fn code_name(code: Code) -> &'static str {

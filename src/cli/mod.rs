@@ -4,7 +4,6 @@ mod connect;
 mod dev;
 mod error;
 mod exit;
-mod follow;
 mod health;
 mod output;
 mod payload;
@@ -71,30 +70,39 @@ enum Command {
 pub fn main() -> ExitCode {
     let Cli { command, client } = Cli::parse();
     let output = Output::new(client.json);
-    let exit = match dispatch(command, &client, &output) {
-        Ok(exit) => exit,
-        Err(error) => output.error(&error),
-    };
-    exit.into()
+    let done = runtime(&command).map_err(Error::from).and_then(|runtime| {
+        let done = runtime.block_on(dispatch(command, &client, &output));
+        // A read that hangs on a bad disk must not keep a server that has failed from saying so by its exit code.
+        runtime.shutdown_background();
+        done
+    });
+    done.unwrap_or_else(|error| output.error(&error)).into()
 }
 
-fn dispatch(command: Command, client: &ClientArgs, output: &Output) -> Result<Exit, Error> {
+async fn dispatch(command: Command, client: &ClientArgs, output: &Output) -> Result<Exit, Error> {
     match command {
-        Command::Dev(args) => many_threads()?.block_on(dev::run(args)),
-        Command::Serve(args) => many_threads()?.block_on(serve::run(args)),
-        Command::Start(args) => one_thread()?.block_on(start::run(args, client, output)),
-        Command::Status(args) => one_thread()?.block_on(status::run(args, client, output)),
-        Command::Watch(args) => one_thread()?.block_on(watch::run(args, client, output)),
-        Command::Raise(args) => one_thread()?.block_on(raise::run(args, client, output)),
-        Command::Terminate(args) => one_thread()?.block_on(terminate::run(args, client, output)),
-        Command::Health(args) => one_thread()?.block_on(health::run(args, client, output)),
+        Command::Dev(args) => dev::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
+        Command::Start(args) => start::run(args, client, output).await,
+        Command::Status(args) => status::run(args, client, output).await,
+        Command::Watch(args) => watch::run(args, client, output).await,
+        Command::Raise(args) => raise::run(args, client, output).await,
+        Command::Terminate(args) => terminate::run(args, client, output).await,
+        Command::Health(args) => health::run(args, client, output).await,
     }
 }
 
-fn many_threads() -> io::Result<Runtime> {
-    Builder::new_multi_thread().enable_all().build()
-}
-
-fn one_thread() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
+/// Servers use all cores; a client waits for one answer at a time.
+fn runtime(command: &Command) -> io::Result<Runtime> {
+    match command {
+        Command::Dev(_) | Command::Serve(_) => Builder::new_multi_thread(),
+        Command::Start(_)
+        | Command::Status(_)
+        | Command::Watch(_)
+        | Command::Raise(_)
+        | Command::Terminate(_)
+        | Command::Health(_) => Builder::new_current_thread(),
+    }
+    .enable_all()
+    .build()
 }

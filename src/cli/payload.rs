@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 
-use super::error::Error;
+use super::Error;
 
 /// Where a payload is taken from. It is sent as it is: JSON by convention, never checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,6 @@
 //! `soloist raise`: an external event for a live instance.
 
-use super::{
-    connect::{ClientArgs, Connection},
-    error::Error,
-    exit::Exit,
-    output::Output,
-    payload::Payload,
-};
+use super::{ClientArgs, Error, Exit, Output, payload::Payload};
 use crate::proto::v1::RaiseEventRequest;
 
 #[derive(Debug, clap::Args)]
@@ -30,8 +24,6 @@ pub async fn run(args: Args, client: &ClientArgs, output: &Output) -> Result<Exi
         input: args.input.map(Payload::read).transpose()?,
         expected_execution_id: args.expected_execution_id.unwrap_or_default(),
     };
-    let mut connection = Connection::open(client).await?;
-    let answer = connection.raise(request).await?;
-    output.raised(&answer)?;
+    output.raised(&client.connect().await?.raise_event(request).await?)?;
     Ok(Exit::Done)
 }

@@ -7,7 +7,7 @@ use tokio::time;
 
 use crate::{
     client,
-    worker::{Failure, Run, Worker},
+    worker::{Failure, Outcome, Run, Worker},
 };
 
 /// What the status of their runs shows as the worker.
@@ -46,17 +46,19 @@ async fn sleep(run: &Run) -> Result<String, Failure> {
     Ok(format!(r#""slept {seconds} s""#))
 }
 
-/// Adds up the numbers of the events `add`, until the event `stop`.
-async fn counter(run: &Run) -> Result<String, Failure> {
-    let mut sum: i64 = json(run.input(), "a whole number")?.unwrap_or_default();
+/// Adds up the numbers of the events `add`, until the event `stop`. Each sum is the input of the next execution, so
+/// that it is never lost and the function never runs for long.
+async fn counter(run: &Run) -> Result<Outcome, Failure> {
+    let sum: i64 = json(run.input(), "a whole number")?.unwrap_or_default();
+    run.progress(sum.to_string()).await?;
     loop {
-        run.progress(sum.to_string()).await?;
         let event = run.next_event().await?;
         match event.name.as_str() {
-            "stop" => return Ok(sum.to_string()),
-            // A number that is none is no reason to lose the sum.
+            "stop" => return Ok(Outcome::Completed(Some(sum.to_string()))),
             "add" => {
-                sum = sum.saturating_add(json(event.input.as_deref(), "a whole number").ok().flatten().unwrap_or(1))
+                // A number that is none is no reason to lose the sum.
+                let number = json(event.input.as_deref(), "a whole number").ok().flatten().unwrap_or(1);
+                return Ok(Outcome::ContinueAsNew(Some(sum.saturating_add(number).to_string())));
             }
             _ => {}
         }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio::{sync::oneshot, time};
 use tracing::{info, warn};
 
-use super::{error::Error, exit::Exit, output, signals::Signals};
+use super::{Error, Exit, output, signals::Signals};
 use crate::{
     config::{Config, Settings},
     server, telemetry,
@@ -112,7 +112,7 @@ pub async fn stopped(stop: Stop) {
 }
 
 fn ended(served: Result<(), server::ServeError>) -> Result<Exit, Error> {
-    served.context("the server ended")?;
+    served.map_err(anyhow::Error::new)?;
     info!("ended");
     Ok(Exit::Done)
 }

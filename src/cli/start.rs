@@ -4,17 +4,13 @@ use std::{str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 
-use super::{
-    connect::{ClientArgs, Connection},
-    error::Error,
-    exit::Exit,
-    follow::Follow,
-    output::Output,
-    payload::Payload,
-};
-use crate::proto::v1::{
-    ConflictPolicy, GetStatusRequest, GetStatusResponse, InstanceStatus, ReplaceableStatuses, RetryPolicy,
-    RuntimeStatus, StartSingletonRequest, StartSingletonResponse, WatchStatusRequest, WorkerKind,
+use super::{ClientArgs, Error, Exit, Output, connect, payload::Payload};
+use crate::{
+    client::{Client, WatchItem, is_terminal},
+    proto::v1::{
+        ConflictPolicy, InstanceStatus, ReplaceableStatuses, RetryPolicy, RuntimeStatus, StartSingletonRequest,
+        StartSingletonResponse, WatchStatusRequest, WorkerKind,
+    },
 };
 
 #[derive(Debug, clap::Args)]
@@ -98,54 +94,47 @@ struct Tag {
 pub async fn run(args: Args, client: &ClientArgs, output: &Output) -> Result<Exit, Error> {
     let wait = args.wait;
     let request = args.request()?;
-    let mut connection = Connection::open(client).await?;
-    let mut answer = connection.start(request).await?;
-    if wait {
-        let ended = wait_for_end(&mut connection, &answer, client.timeout, output).await?;
-        let completed = ended.runtime_status() == RuntimeStatus::Completed;
-        answer.status = Some(ended);
+    let connection = client.connect().await?;
+    let mut answer = connection.start_singleton(request).await?;
+    if !wait {
         output.started(&answer)?;
-        return Ok(if completed { Exit::Done } else { Exit::Failed });
+        return Ok(Exit::Done);
     }
+    let ended = connect::within(client.timeout, wait_for_end(&connection, &answer, output)).await?;
+    let completed = ended.runtime_status() == RuntimeStatus::Completed;
+    answer.status = Some(ended);
     output.started(&answer)?;
-    Ok(Exit::Done)
+    Ok(if completed { Exit::Done } else { Exit::Failed })
 }
 
 /// Follows the execution of a start to its end, and answers its last status, with its payloads if they are still
 /// there.
 pub(super) async fn wait_for_end(
-    connection: &mut Connection,
+    client: &Client,
     answer: &StartSingletonResponse,
-    timeout: Option<Duration>,
     output: &Output,
 ) -> Result<InstanceStatus, Error> {
     let mut last = answer.status.clone().unwrap_or_default();
     if last.execution_id != answer.execution_id {
         return Err(missed(&answer.execution_id, &last));
     }
-    let mut follow = Follow::new(WatchStatusRequest {
+    let mut watch = client.watch(WatchStatusRequest {
         instance_id: last.instance_id.clone(),
         from_revision: Some(last.revision),
         until_terminal: true,
         ..WatchStatusRequest::default()
-    })
-    .within(timeout);
-    while is_live(last.runtime_status()) {
-        let Some(item) = follow.next(connection).await? else { break };
-        let Some(status) = item.status else { continue };
+    });
+    while !is_terminal(last.runtime_status()) {
+        let Some(WatchItem { status, resync, .. }) = connect::next(&mut watch).await? else { break };
         // Without a gap, another execution id is a function that continued as new; across a gap it may be anything.
-        if item.resync && status.execution_id != last.execution_id {
+        if resync && status.execution_id != last.execution_id {
             return Err(missed(&last.execution_id, &status));
         }
         output.progress(&status);
         last = status;
     }
-    let request = GetStatusRequest { instance_id: last.instance_id.clone(), include_payloads: true };
-    match connection.status(request).await {
-        Ok(GetStatusResponse { status: Some(now) }) if now.execution_id == last.execution_id => Ok(now),
-        // The end is known; only its payloads are out of reach.
-        Ok(_) | Err(_) => Ok(last),
-    }
+    // The end is known; at most its payloads are out of reach.
+    Ok(client.with_payloads(last.clone()).await.unwrap_or(last))
 }
 
 fn missed(execution_id: &str, now: &InstanceStatus) -> Error {
@@ -153,15 +142,6 @@ fn missed(execution_id: &str, now: &InstanceStatus) -> Error {
         "how execution {execution_id} ended is not known: the instance is at execution {} now",
         now.execution_id
     ))
-}
-
-fn is_live(status: RuntimeStatus) -> bool {
-    match status {
-        RuntimeStatus::Pending | RuntimeStatus::Running => true,
-        RuntimeStatus::Unspecified | RuntimeStatus::Completed | RuntimeStatus::Failed | RuntimeStatus::Terminated => {
-            false
-        }
-    }
 }
 
 // === impl Args ===

@@ -1,11 +1,6 @@
 //! `soloist status`: what is known about an instance.
 
-use super::{
-    connect::{ClientArgs, Connection},
-    error::Error,
-    exit::Exit,
-    output::Output,
-};
+use super::{ClientArgs, Error, Exit, Output};
 use crate::proto::v1::GetStatusRequest;
 
 #[derive(Debug, clap::Args)]
@@ -18,9 +13,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, client: &ClientArgs, output: &Output) -> Result<Exit, Error> {
-    let mut connection = Connection::open(client).await?;
     let request = GetStatusRequest { instance_id: args.id, include_payloads: args.payloads };
-    let answer = connection.status(request).await?;
-    output.status(&answer.status.unwrap_or_default())?;
+    output.status(&client.connect().await?.get_status(request).await?)?;
     Ok(Exit::Done)
 }

@@ -7,22 +7,20 @@ use std::{
     time::Duration,
 };
 
+use clap::Parser;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Code, Request, Response, Status, transport::Server};
+use tonic::{Request, Response, Status, transport::Server};
 
-use super::{
-    connect::{ClientArgs, Connection},
-    error::Error,
-    follow::Follow,
-    output::Output,
-    start,
-};
-use crate::proto::v1::{
-    GetStatusRequest, GetStatusResponse, InstanceStatus, RaiseEventRequest, RaiseEventResponse, RuntimeStatus,
-    StartSingletonRequest, StartSingletonResponse, TerminateInstanceRequest, TerminateInstanceResponse,
-    WatchStatusRequest, WatchStatusResponse,
-    orchestration_service_server::{OrchestrationService, OrchestrationServiceServer},
+use super::{Cli, ClientArgs, Error, Exit, Output, connect, dispatch, start};
+use crate::{
+    client::WatchEvent,
+    proto::v1::{
+        GetStatusRequest, GetStatusResponse, InstanceStatus, RaiseEventRequest, RaiseEventResponse, RuntimeStatus,
+        StartSingletonRequest, StartSingletonResponse, TerminateInstanceRequest, TerminateInstanceResponse,
+        WatchStatusRequest, WatchStatusResponse,
+        orchestration_service_server::{OrchestrationService, OrchestrationServiceServer},
+    },
 };
 
 /// One watch: its items, and how it breaks if it does.
@@ -122,8 +120,8 @@ async fn wait(script: &Script, timeout: Option<Duration>) -> Result<InstanceStat
                 status: Some(status("a", RuntimeStatus::Pending, 1)),
                 ..StartSingletonResponse::default()
             };
-            let mut connection = Connection::open(&args).await?;
-            start::wait_for_end(&mut connection, &answer, timeout, &Output::new(false)).await
+            let client = args.connect().await?;
+            connect::within(timeout, start::wait_for_end(&client, &answer, &Output::new(false))).await
         })
         .await
 }
@@ -137,20 +135,20 @@ async fn a_watch_goes_on_where_its_connection_was_lost() {
     ]);
     let (seen, error) = script
         .play(async |args| {
-            let mut connection = Connection::open(&args).await.unwrap();
             let request = WatchStatusRequest { instance_id: "nightly".into(), ..WatchStatusRequest::default() };
-            let mut follow = Follow::new(request);
+            let mut watch = args.connect().await.unwrap().watch(request);
             let mut seen = Vec::new();
             loop {
-                match follow.next(&mut connection).await {
-                    Ok(item) => seen.push(item.unwrap().status.unwrap().revision),
-                    Err(error) => return (seen, error),
+                match watch.next_event().await.unwrap() {
+                    Ok(WatchEvent::Item(item)) => seen.push(format!("item {}", item.status.revision)),
+                    Ok(WatchEvent::Interrupted(lost)) => seen.push(format!("lost after {:?}", lost.after_revision)),
+                    Err(error) => return (seen, Error::Call(error)),
                 }
             }
         })
         .await;
 
-    assert_eq!(seen, [5, 8]);
+    assert_eq!(seen, ["item 5", "lost after Some(5)", "item 8", "lost after Some(8)"]);
     assert_eq!(*script.resumed_from.lock().unwrap(), [None, Some(5), Some(8)]);
     assert_eq!(error.to_string(), "purged");
 }
@@ -191,18 +189,13 @@ async fn an_end_that_was_seen_counts_even_if_a_successor_runs_by_now() {
 async fn waiting_has_a_limit_if_one_is_given() {
     let endless = (0..1000).map(|_| vec![Err(Status::unavailable("draining"))]);
     let error = wait(&Script::of(endless), Some(Duration::from_millis(300))).await.unwrap_err();
-    assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+    assert!(matches!(error, Error::TimedOut(_)), "{error}");
 }
 
 #[tokio::test]
 async fn a_start_of_a_taken_id_names_its_hub_and_ends_with_75() {
     let script = Script::default();
-    let error = script
-        .play(async |args| {
-            let mut connection = Connection::open(&args).await.unwrap();
-            connection.start(StartSingletonRequest::default()).await.unwrap_err()
-        })
-        .await;
+    let error = script.play(async |args| run("start backup nightly", args).await.unwrap_err()).await;
     assert_eq!(error.exit().code(), 75);
     assert_eq!(*script.hubs.lock().unwrap(), ["stage"]);
 }
@@ -212,12 +205,11 @@ async fn a_call_without_an_answer_times_out() {
     let error = Script::default()
         .play(async |args| {
             let args = ClientArgs { timeout: Some(Duration::from_millis(100)), ..args };
-            let mut connection = Connection::open(&args).await.unwrap();
-            connection.terminate(TerminateInstanceRequest::default()).await.unwrap_err()
+            run("terminate nightly", args).await.unwrap_err()
         })
         .await;
-    assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
-    assert!(error.to_string().ends_with("did not answer within 100ms"), "{error}");
+    assert_eq!(error.block(), "error: there was no answer within 100ms");
+    assert_eq!(error.exit().code(), 1);
 }
 
 #[tokio::test]
@@ -226,19 +218,23 @@ async fn a_server_that_is_not_there_is_told_with_its_address() {
     let server = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let args = ClientArgs { server: server.clone(), hub: "default".into(), json: false, timeout: None };
-    let Err(error) = Connection::open(&args).await else { panic!("somebody answers at {server}") };
-    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
-    assert!(error.to_string().contains(&server) && error.to_string().contains("`soloist dev`"), "{error}");
+    let error = run("status nightly", args).await.unwrap_err().block();
+    assert!(error.starts_with(&format!("error: cannot connect to {server}/: ")), "{error}");
+    assert!(
+        error.ends_with("\nStart a server with `soloist dev`, or name one with --server or SOLOIST_SERVER."),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn a_server_without_the_health_service_is_no_success() {
-    let error = Script::default()
-        .play(async |args| {
-            let mut connection = Connection::open(&args).await.unwrap();
-            connection.health(Default::default()).await.unwrap_err()
-        })
-        .await;
-    assert!(matches!(&error, Error::Refused(status) if status.code() == Code::Unimplemented), "{error:?}");
+    let error = Script::default().play(async |args| run("health", args).await.unwrap_err()).await;
+    assert!(error.block().ends_with("  code: UNIMPLEMENTED"), "{}", error.block());
     assert_eq!(error.exit().code(), 1);
+}
+
+/// Runs a client command as it is typed.
+async fn run(line: &str, client: ClientArgs) -> Result<Exit, Error> {
+    let command = Cli::try_parse_from(["soloist"].into_iter().chain(line.split(' '))).unwrap().command;
+    dispatch(command, &client, &Output::new(false)).await
 }

@@ -1,11 +1,6 @@
 //! `soloist terminate`: ends a live instance.
 
-use super::{
-    connect::{ClientArgs, Connection},
-    error::Error,
-    exit::Exit,
-    output::Output,
-};
+use super::{ClientArgs, Error, Exit, Output};
 use crate::proto::v1::TerminateInstanceRequest;
 
 #[derive(Debug, clap::Args)]
@@ -21,13 +16,11 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, client: &ClientArgs, output: &Output) -> Result<Exit, Error> {
-    let mut connection = Connection::open(client).await?;
     let request = TerminateInstanceRequest {
         instance_id: args.id,
         reason: args.reason.unwrap_or_default(),
         expected_execution_id: args.expected_execution_id.unwrap_or_default(),
     };
-    let answer = connection.terminate(request).await?;
-    output.status(&answer.status.unwrap_or_default())?;
+    output.status(&client.connect().await?.terminate_instance(request).await?)?;
     Ok(Exit::Done)
 }

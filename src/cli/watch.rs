@@ -1,12 +1,6 @@
 //! `soloist watch`: every transition of an instance, live.
 
-use super::{
-    connect::{ClientArgs, Connection},
-    error::Error,
-    exit::Exit,
-    follow::Follow,
-    output::Output,
-};
+use super::{ClientArgs, Error, Exit, Output, connect};
 use crate::proto::v1::WatchStatusRequest;
 
 #[derive(Debug, clap::Args)]
@@ -28,13 +22,15 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, client: &ClientArgs, output: &Output) -> Result<Exit, Error> {
-    let mut connection = Connection::open(client).await?;
-    let mut follow = Follow::new(args.request()).within(client.timeout);
-    output.watch_begins()?;
-    while let Some(item) = follow.next(&mut connection).await? {
-        output.watched(&item)?;
-    }
-    Ok(Exit::Done)
+    connect::within(client.timeout, async {
+        let mut watch = client.connect().await?.watch(args.request());
+        output.watch_begins()?;
+        while let Some(item) = connect::next(&mut watch).await? {
+            output.watched(&item)?;
+        }
+        Ok(Exit::Done)
+    })
+    .await
 }
 
 impl Args {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Error;
+
 /// The waits between tries.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
@@ -21,6 +23,14 @@ impl Backoff {
         self.wait_with(getrandom::u64().unwrap_or(u64::MAX))
     }
 
+    /// The wait after a failure: as long as the server asks for, up to the longest, or else the next one.
+    pub(crate) fn wait_after(&mut self, error: Option<&Error>) -> Duration {
+        match error.and_then(Error::retry_delay) {
+            Some(asked) => asked.min(self.longest),
+            None => self.wait(),
+        }
+    }
+
     /// A try succeeded: the waits begin anew.
     pub(crate) fn reset(&mut self) {
         self.next = self.first;
@@ -36,6 +46,9 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
+    use tonic::{Code, Status};
+    use tonic_types::{ErrorDetails, StatusExt};
+
     use super::*;
 
     #[test]
@@ -45,6 +58,18 @@ mod tests {
         assert_eq!([longest(), longest(), longest(), longest()], [100, 200, 350, 350]);
         backoff.reset();
         assert_eq!(backoff.wait_with(u64::MAX).as_millis(), 100);
+    }
+
+    #[test]
+    fn the_server_is_heard_up_to_the_longest() {
+        let asks = |seconds| {
+            let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(seconds)));
+            Error::from(Status::with_error_details(Code::Unavailable, "draining", details))
+        };
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        assert_eq!(backoff.wait_after(Some(&asks(2))), Duration::from_secs(2));
+        assert_eq!(backoff.wait_after(Some(&asks(60))), Duration::from_secs(5));
+        assert!(backoff.wait_after(None) <= Duration::from_millis(100));
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Builder {
         self
     }
 
-    /// The longest wait for the answer to a call; watches are not limited. 30 s unless set.
+    /// The longest wait for the answer to a call, however often it is tried; watches are not limited. 30 s unless set.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Builder {
         self.timeout = timeout;
@@ -66,7 +66,9 @@ impl Builder {
     /// # Errors
     /// `INVALID_ARGUMENT` for an address or a hub that is none, `UNAVAILABLE` if nobody answers.
     pub async fn connect(self) -> Result<Client, Error> {
-        let channel = endpoint(&self.address, self.keepalive)?.connect().await.map_err(Error::connect)?;
+        let endpoint = endpoint(&self.address, self.keepalive)?;
+        let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT.min(self.timeout));
+        let channel = connect(&endpoint).await?;
         self.client(channel)
     }
 
@@ -80,15 +82,21 @@ impl Builder {
     }
 
     fn client(self, channel: Channel) -> Result<Client, Error> {
-        let stub = OrchestrationServiceClient::new(channel).max_decoding_message_size(DECODED_BYTES_MAX);
-        Ok(Client { stub, hub: hub_value(&self.hub)?, timeout: self.timeout })
+        let stub = OrchestrationServiceClient::new(channel.clone()).max_decoding_message_size(DECODED_BYTES_MAX);
+        Ok(Client { stub, channel, hub: hub_value(&self.hub)?, timeout: self.timeout })
     }
 }
 
 /// Where and how to connect. Encryption is left to a mesh or a proxy.
 pub(crate) fn endpoint(address: &str, keepalive: Duration) -> Result<Endpoint, Error> {
-    Ok(Endpoint::from_shared(address.to_owned())
-        .map_err(|_| Error::setting("the address", address))?
+    let wrong = || Error::setting("the server's address", address, "like http://localhost:4001 (there is no https)");
+    let address = match address.split_once("://") {
+        None => format!("http://{address}"),
+        Some(("http", _)) => address.to_owned(),
+        Some(_) => return Err(wrong()),
+    };
+    Ok(Endpoint::from_shared(address)
+        .map_err(|_| wrong())?
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(keepalive)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
@@ -96,7 +104,31 @@ pub(crate) fn endpoint(address: &str, keepalive: Duration) -> Result<Endpoint, E
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES))
 }
 
+pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
+    endpoint.connect().await.map_err(|error| Error::connect(endpoint.uri().to_string(), error))
+}
+
 /// A task hub's name as request metadata.
 pub(crate) fn hub_value(hub: &str) -> Result<AsciiMetadataValue, Error> {
-    AsciiMetadataValue::try_from(hub).map_err(|_| Error::setting("the task hub", hub))
+    AsciiMetadataValue::try_from(hub).map_err(|_| Error::setting("the task hub", hub, "1 to 64 of A-Z a-z 0-9 . _ -"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_lack_its_scheme_but_not_have_another() {
+        let cases = [
+            ("localhost:4001", Some("http://localhost:4001/")),
+            ("http://10.0.0.1:80", Some("http://10.0.0.1:80/")),
+            ("https://localhost:4001", None),
+            ("unix:///run/soloist", None),
+            ("no address, this", None),
+        ];
+        for (address, expected) in cases {
+            let uri = endpoint(address, KEEPALIVE_DEFAULT).ok().map(|endpoint| endpoint.uri().to_string());
+            assert_eq!(uri.as_deref(), expected, "{address}");
+        }
+    }
 }

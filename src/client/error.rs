@@ -2,26 +2,46 @@
 
 use std::{error::Error as _, time::Duration};
 
-use tonic::{Code, Status, transport};
+use tonic::{Code, ConnectError, Status, transport};
 use tonic_types::{ErrorInfo, StatusExt};
 
-/// Why a call failed. [`Error::code`] says it for programs in every case; the server's own errors also have a
-/// [`Error::reason`].
+/// Why a call failed: [`Error::kind`] says what is known now, [`Error::code`] and [`Error::reason`] what the server
+/// said.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Box<Cause>);
 
+/// What is known after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The server answered: [`Error::status`] says what.
+    Refused,
+    /// There is no connection to be had: nothing was sent.
+    Unreachable,
+    /// The connection broke during the call: whether it was applied is not known.
+    Interrupted,
+    /// There was no answer in time: whether the call was applied is not known.
+    TimedOut,
+    /// A setting of the client or the worker can't be used: nothing was tried.
+    Setting,
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Cause {
-    /// The server refused the call, or the connection broke while it ran; then whether it was applied is not known.
     #[error("{} ({:?})", .status.message(), .status.code())]
-    Status { status: Status, info: Option<ErrorInfo> },
-    /// There is no connection: nothing was sent.
+    Refused { status: Status, info: Option<ErrorInfo> },
+    /// Found out by a call on a connection that is opened as needed.
     #[error("cannot connect to the server")]
-    Connect(#[source] transport::Error),
-    /// A setting of the client or the worker can't be used; nothing was tried.
-    #[error("{what} can't be {value:?}")]
-    Setting { what: &'static str, value: String },
+    Reconnect(#[source] Status),
+    #[error("cannot connect to {address}")]
+    Connect { address: String, source: transport::Error },
+    #[error("the call was interrupted")]
+    Interrupted(#[source] Status),
+    #[error("there was no answer within {0:?}")]
+    TimedOut(Duration),
+    #[error("{what} can't be {value:?}: it must be {allowed}")]
+    Setting { what: &'static str, value: String, allowed: &'static str },
 }
 
 /// A field of a request that broke a rule.
@@ -36,12 +56,16 @@ pub struct Violation {
 // === impl Error ===
 
 impl Error {
-    pub(crate) fn setting(what: &'static str, value: impl Into<String>) -> Error {
-        Error(Box::new(Cause::Setting { what, value: value.into() }))
+    pub(crate) fn setting(what: &'static str, value: impl Into<String>, allowed: &'static str) -> Error {
+        Error(Box::new(Cause::Setting { what, value: value.into(), allowed }))
     }
 
-    pub(crate) fn connect(error: transport::Error) -> Error {
-        Error(Box::new(Cause::Connect(error)))
+    pub(crate) fn connect(address: String, source: transport::Error) -> Error {
+        Error(Box::new(Cause::Connect { address, source }))
+    }
+
+    pub(crate) fn timed_out(after: Duration) -> Error {
+        Error(Box::new(Cause::TimedOut(after)))
     }
 
     /// A server that left out what the protocol promises.
@@ -49,11 +73,24 @@ impl Error {
         Status::internal(format!("the server's answer lacks {what}")).into()
     }
 
-    /// The gRPC code: `UNAVAILABLE` where there was no connection, `INVALID_ARGUMENT` for a setting that can't be used.
+    /// What is known now.
+    pub fn kind(&self) -> ErrorKind {
+        match &*self.0 {
+            Cause::Refused { .. } => ErrorKind::Refused,
+            Cause::Reconnect(_) | Cause::Connect { .. } => ErrorKind::Unreachable,
+            Cause::Interrupted(_) => ErrorKind::Interrupted,
+            Cause::TimedOut(_) => ErrorKind::TimedOut,
+            Cause::Setting { .. } => ErrorKind::Setting,
+        }
+    }
+
+    /// The gRPC code: the server's, or `UNAVAILABLE` where there was no connection, `DEADLINE_EXCEEDED` where there was
+    /// no answer, `INVALID_ARGUMENT` for a setting that can't be used.
     pub fn code(&self) -> Code {
         match &*self.0 {
-            Cause::Status { status, .. } => status.code(),
-            Cause::Connect(_) => Code::Unavailable,
+            Cause::Refused { status, .. } | Cause::Reconnect(status) | Cause::Interrupted(status) => status.code(),
+            Cause::Connect { .. } => Code::Unavailable,
+            Cause::TimedOut(_) => Code::DeadlineExceeded,
             Cause::Setting { .. } => Code::InvalidArgument,
         }
     }
@@ -85,23 +122,24 @@ impl Error {
         self.status()?.get_details_retry_info()?.retry_delay
     }
 
-    /// The gRPC status: the server's, or one that says how the connection broke. None if there was no connection, or
-    /// nothing was tried.
+    /// What the server said; none if it said nothing.
     pub fn status(&self) -> Option<&Status> {
         match &*self.0 {
-            Cause::Status { status, .. } => Some(status),
-            Cause::Connect(_) | Cause::Setting { .. } => None,
+            Cause::Refused { status, .. } => Some(status),
+            Cause::Reconnect(_)
+            | Cause::Connect { .. }
+            | Cause::Interrupted(_)
+            | Cause::TimedOut(_)
+            | Cause::Setting { .. } => None,
         }
     }
 
     /// Whether the same call can succeed later, for reasons that lie in the connection or the server.
     pub(crate) fn is_transient(&self) -> bool {
-        match &*self.0 {
-            // A status that came from the server has no source; the one of a broken connection has its cause there,
-            // under whatever code the transport chose.
-            Cause::Status { status, .. } => status.code() == Code::Unavailable || status.source().is_some(),
-            Cause::Connect(_) => true,
-            Cause::Setting { .. } => false,
+        match self.kind() {
+            ErrorKind::Refused => self.code() == Code::Unavailable,
+            ErrorKind::Unreachable | ErrorKind::Interrupted | ErrorKind::TimedOut => true,
+            ErrorKind::Setting => false,
         }
     }
 
@@ -112,16 +150,28 @@ impl Error {
 
     fn info(&self) -> Option<&ErrorInfo> {
         match &*self.0 {
-            Cause::Status { info, .. } => info.as_ref(),
-            Cause::Connect(_) | Cause::Setting { .. } => None,
+            Cause::Refused { info, .. } => info.as_ref(),
+            Cause::Reconnect(_)
+            | Cause::Connect { .. }
+            | Cause::Interrupted(_)
+            | Cause::TimedOut(_)
+            | Cause::Setting { .. } => None,
         }
     }
 }
 
 impl From<Status> for Error {
+    /// A status that came from the server has no source; the one of a broken connection has its cause there, under
+    /// whatever code the transport chose.
     fn from(status: Status) -> Error {
-        let info = status.get_details_error_info();
-        Error(Box::new(Cause::Status { status, info }))
+        let mut causes = std::iter::successors(status.source(), |cause| (*cause).source()).peekable();
+        let is_local = causes.peek().is_some();
+        let never_connected = causes.any(|cause| cause.is::<ConnectError>());
+        Error(Box::new(match (is_local, never_connected) {
+            (false, _) => Cause::Refused { info: status.get_details_error_info(), status },
+            (true, false) => Cause::Interrupted(status),
+            (true, true) => Cause::Reconnect(status),
+        }))
     }
 }
 
@@ -151,6 +201,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_depends_on_how_far_the_call_came() {
+        let broken = || Box::new(std::io::Error::other("broken pipe"));
+        let cases = [
+            (Error::from(Status::unavailable("draining")), ErrorKind::Refused),
+            (Error::from(Status::from_error(broken())), ErrorKind::Interrupted),
+            (Error::from(Status::from_error(Box::new(ConnectError(broken())))), ErrorKind::Unreachable),
+            (Error::timed_out(Duration::from_secs(1)), ErrorKind::TimedOut),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(error.kind(), expected, "{error}");
+            assert_eq!(error.status().is_some(), expected == ErrorKind::Refused, "{error}");
+        }
+    }
+
+    #[test]
     fn only_the_connection_and_an_absent_server_are_transient() {
         let broken = std::io::Error::other("broken pipe");
         let cases = [
@@ -158,7 +223,7 @@ mod tests {
             (Error::from(Status::from_error(Box::new(broken))), true),
             (Error::from(Status::unknown("from the server")), false),
             (Error::from(Status::not_found("no such id")), false),
-            (Error::setting("the address", "::"), false),
+            (Error::setting("the address", "::", "another"), false),
         ];
         for (error, transient) in cases {
             assert_eq!(error.is_transient(), transient, "{error}");

@@ -33,8 +33,8 @@ use tonic::{Code, Request, Streaming, metadata::AsciiMetadataValue, transport::C
 
 pub use self::{
     channel::Builder,
-    error::{Error, Violation},
-    watch::{Watch, WatchItem},
+    error::{Error, ErrorKind, Violation},
+    watch::{Interruption, Watch, WatchEvent, WatchItem},
 };
 use crate::proto::v1::{
     GetStatusRequest, InstanceStatus, RaiseEventRequest, RaiseEventResponse, RuntimeStatus, StartSingletonRequest,
@@ -47,6 +47,7 @@ use crate::proto::v1::{
 #[derive(Clone, Debug)]
 pub struct Client {
     stub: OrchestrationServiceClient<Channel>,
+    channel: Channel,
     hub: AsciiMetadataValue,
     timeout: Duration,
 }
@@ -75,6 +76,11 @@ impl Client {
         Builder::new(address.into())
     }
 
+    /// The connection, for the stubs of the server's other services, such as `grpc.health.v1.Health`.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
     /// Checks and starts in one atomic, durable step.
     ///
     /// A start with a `request_id` is tried up to five times while the server is away or can't know what became of it:
@@ -85,10 +91,10 @@ impl Client {
     pub async fn start_singleton(&self, request: StartSingletonRequest) -> Result<StartSingletonResponse, Error> {
         let has_request_id = !request.request_id.is_empty();
         let call = || async {
-            let sent = self.unary(request.clone());
+            let sent = self.request(request.clone());
             Ok(self.stub.clone().start_singleton(sent).await?.into_inner())
         };
-        retry::retry(|error| retry::start_is_safe(error, has_request_id), call).await
+        self.in_time(retry::retry(|error| retry::start_is_safe(error, has_request_id), call)).await
     }
 
     /// Reads the current status.
@@ -96,7 +102,8 @@ impl Client {
     /// # Errors
     /// `NOT_FOUND` if the id was never started.
     pub async fn get_status(&self, request: GetStatusRequest) -> Result<InstanceStatus, Error> {
-        let response = self.stub.clone().get_status(self.unary(request)).await?.into_inner();
+        let request = self.request(request);
+        let response = self.in_time(async { Ok(self.stub.clone().get_status(request).await?.into_inner()) }).await?;
         response.status.ok_or_else(|| Error::incomplete("GetStatusResponse.status"))
     }
 
@@ -106,15 +113,13 @@ impl Client {
     /// # Errors
     /// `NOT_FOUND` if the id was never started and the request does not wait for it.
     pub async fn watch_status(&self, request: WatchStatusRequest) -> Result<Streaming<WatchStatusResponse>, Error> {
-        Ok(self.stub.clone().watch_status(self.streaming(request)).await?.into_inner())
+        Ok(self.stub.clone().watch_status(self.request(request)).await?.into_inner())
     }
 
-    /// Watches an instance and, when the connection is lost, goes on after the last revision that was seen.
-    ///
-    /// # Errors
-    /// As [`Client::watch_status`]; a server that can't be reached at the beginning is an error too.
-    pub async fn watch(&self, request: WatchStatusRequest) -> Result<Watch, Error> {
-        Watch::open(self.clone(), request).await
+    /// Watches an instance and, when the connection is lost, goes on after the last revision that was seen. Nothing is
+    /// sent before the first item is asked for.
+    pub fn watch(&self, request: WatchStatusRequest) -> Watch {
+        Watch::new(self.clone(), request)
     }
 
     /// Waits until the live execution of `instance_id` has ended, over lost connections, and answers its last status:
@@ -123,19 +128,21 @@ impl Client {
     /// # Errors
     /// `NOT_FOUND` if the id was never started.
     pub async fn wait_for_completion(&self, instance_id: &str) -> Result<InstanceStatus, Error> {
-        let mut watch = self
-            .watch(WatchStatusRequest {
-                instance_id: instance_id.to_owned(),
-                until_terminal: true,
-                ..WatchStatusRequest::default()
-            })
-            .await?;
+        let mut watch = self.watch(WatchStatusRequest {
+            instance_id: instance_id.to_owned(),
+            until_terminal: true,
+            ..WatchStatusRequest::default()
+        });
         let mut ended = None;
         while let Some(item) = watch.next().await {
             ended = Some(item?.status);
         }
-        let ended = ended.ok_or_else(|| Error::incomplete("a status in the watch"))?;
-        let request = GetStatusRequest { instance_id: instance_id.to_owned(), include_payloads: true };
+        self.with_payloads(ended.ok_or_else(|| Error::incomplete("a status in the watch"))?).await
+    }
+
+    /// The last status of an execution that has ended, with its payloads if they are still there.
+    pub(crate) async fn with_payloads(&self, ended: InstanceStatus) -> Result<InstanceStatus, Error> {
+        let request = GetStatusRequest { instance_id: ended.instance_id.clone(), include_payloads: true };
         match retry::retry(Error::is_transient, || self.get_status(request.clone())).await {
             Ok(status) if status.execution_id == ended.execution_id => Ok(status),
             Ok(_) => Ok(ended),
@@ -150,7 +157,8 @@ impl Client {
     /// # Errors
     /// `FAILED_PRECONDITION` if the instance has ended. It is not tried again by itself: the event could arrive twice.
     pub async fn raise_event(&self, request: RaiseEventRequest) -> Result<RaiseEventResponse, Error> {
-        Ok(self.stub.clone().raise_event(self.unary(request)).await?.into_inner())
+        let request = self.request(request);
+        self.in_time(async { Ok(self.stub.clone().raise_event(request).await?.into_inner()) }).await
     }
 
     /// Ends the live execution at once, and answers the status after the end.
@@ -158,26 +166,28 @@ impl Client {
     /// # Errors
     /// `FAILED_PRECONDITION` if the instance has ended.
     pub async fn terminate_instance(&self, request: TerminateInstanceRequest) -> Result<InstanceStatus, Error> {
-        let response = self.stub.clone().terminate_instance(self.unary(request)).await?.into_inner();
+        let request = self.request(request);
+        let call = async { Ok(self.stub.clone().terminate_instance(request).await?.into_inner()) };
+        let response = self.in_time(call).await?;
         response.status.ok_or_else(|| Error::incomplete("TerminateInstanceResponse.status"))
     }
 
-    fn unary<T>(&self, message: T) -> Request<T> {
-        let mut request = self.streaming(message);
-        request.set_timeout(self.timeout);
-        request
-    }
-
-    /// A request without a time limit, which would end a watch.
-    fn streaming<T>(&self, message: T) -> Request<T> {
+    fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.metadata_mut().insert(channel::HUB_KEY, self.hub.clone());
         request
     }
+
+    /// The time limit is kept here alone: were it sent along, the server could end the call at the same moment, with
+    /// another code.
+    async fn in_time<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let answered = tokio::time::timeout(self.timeout, call).await;
+        answered.unwrap_or_else(|_| Err(Error::timed_out(self.timeout)))
+    }
 }
 
 /// Whether nothing follows within the execution.
-fn is_terminal(status: RuntimeStatus) -> bool {
+pub(crate) fn is_terminal(status: RuntimeStatus) -> bool {
     match status {
         RuntimeStatus::Completed | RuntimeStatus::Failed | RuntimeStatus::Terminated => true,
         RuntimeStatus::Unspecified | RuntimeStatus::Pending | RuntimeStatus::Running => false,
@@ -195,7 +205,7 @@ mod tests {
         let client = Client::connect_lazy("http://localhost:1").expect("a valid address");
         is_send(&client.start_singleton(StartSingletonRequest::new("f", "i")));
         is_send(&client.wait_for_completion("i"));
-        is_send(&client.watch(WatchStatusRequest::default()));
+        is_send(&client.watch(WatchStatusRequest::default()).next());
     }
 
     #[tokio::test]

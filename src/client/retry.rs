@@ -9,7 +9,6 @@ use super::{Error, backoff::Backoff};
 /// Tries of one call, the first one included.
 const TRIES_MAX: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// Also bounds what the server asks for.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Calls until it succeeds, fails in a way in which `is_safe` says no, or was tried often enough.
@@ -28,14 +27,14 @@ where
             return Err(error);
         }
         tries += 1;
-        let wait = error.retry_delay().map_or_else(|| backoff.wait(), |asked| asked.min(LONGEST_WAIT));
+        let wait = backoff.wait_after(Some(&error));
         tracing::debug!(%error, ?wait, "trying again");
         tokio::time::sleep(wait).await;
     }
 }
 
-/// Whether a start may be sent again. A request id makes the second try the same as the first; without one, only a server that says how long to wait has
-/// promised that nothing was applied.
+/// Whether a start may be sent again. A request id makes the second try the same as the first; without one, only a
+/// server that says how long to wait has promised that nothing was applied.
 pub(super) fn start_is_safe(error: &Error, has_request_id: bool) -> bool {
     if has_request_id {
         error.is_transient() || error.outcome_is_unknown()

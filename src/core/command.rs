@@ -24,6 +24,8 @@ pub enum Command {
     Report(Report),
     /// A granted run never left the server: the lease ends and the attempt does not count.
     TakeBack(Proof),
+    /// The holder of the lease will be told that leases last this long: from then on its own must last as long.
+    Lengthen(Span),
     /// Something may be due.
     Tick,
 }

@@ -8,7 +8,7 @@ use super::{
     instance::Instance,
     lease::{Cancellation, Proof},
     status::{Spec, Transition},
-    time::Steady,
+    time::{Steady, Timestamp},
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +49,8 @@ pub struct Run {
     pub spec: Arc<Spec>,
     pub input: Option<Revision>,
     pub attempt: u32,
-    pub deadline: Option<Steady>,
+    /// What people are shown for the end of the run's time: the same for every attempt.
+    pub deadline: Option<Timestamp>,
 }
 
 /// What is outstanding for an instance, as far as its state says.
@@ -125,6 +126,6 @@ fn hand_out(instance: &Instance) -> Option<Effect> {
         spec: Arc::clone(&execution.spec),
         input: execution.input,
         attempt: execution.attempt,
-        deadline: execution.run_until,
+        deadline: execution.started_at.zip(execution.spec.run_timeout).map(|(at, timeout)| at + timeout),
     }))
 }

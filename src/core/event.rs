@@ -18,6 +18,7 @@ pub enum Event {
     RequestsForgotten { through: Revision },
     RunGranted { claim: ClaimId, worker: Name, ttl: Span },
     RunAccepted,
+    LeaseLengthened { ttl: Span },
     ProgressReported { custom_status: Option<Payload> },
     EventRaised { name: Name, input: Option<Payload> },
     EventsAcknowledged { through: u64 },
@@ -53,6 +54,7 @@ impl Event {
             Event::RequestRemembered(_)
             | Event::RequestsForgotten { .. }
             | Event::RunAccepted
+            | Event::LeaseLengthened { .. }
             | Event::EventRaised { .. }
             | Event::EventsAcknowledged { .. }
             | Event::LeaseEnded(_)

@@ -10,6 +10,7 @@ use super::{
     status::{Execution, Spec, Status, View},
     time::{Now, Steady, Timestamp},
 };
+use crate::mutant::Mutant;
 
 /// What an instance id names; lives on through its executions.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +65,7 @@ impl Instance {
         let at = self.execution.last_updated_at.advance_to(now.wall);
         self.revision = revision;
         self.sequence += u64::from(event.is_transition());
+        self.sequence += u64::from(Mutant::SkipSequence.is_on() && matches!(event, Event::ExecutionContinued { .. }));
         match event {
             Event::ExecutionStarted { execution, spec, input } => {
                 self.execution = Execution::begin(*execution, spec, input.is_some(), revision, at);
@@ -74,9 +76,10 @@ impl Instance {
             Event::RequestRemembered(remembered) => self.memory.remember(revision, remembered.clone()),
             Event::RequestsForgotten { through } => self.memory.forget(*through),
             Event::RunGranted { claim, worker, ttl } => {
-                self.fencing_token = revision;
+                let is_new = self.fencing_token == Revision(0) || !Mutant::ReuseToken.is_on();
+                self.fencing_token = if is_new { revision } else { self.fencing_token };
                 self.lease = Some(Lease {
-                    token: revision,
+                    token: self.fencing_token,
                     claim: *claim,
                     worker: worker.clone(),
                     execution: self.execution.id,
@@ -94,6 +97,12 @@ impl Instance {
                     lease.accepted = true;
                 }
             }
+            Event::LeaseLengthened { ttl } => {
+                if let Some(lease) = &mut self.lease {
+                    lease.ttl = *ttl;
+                    lease.renew(now.steady);
+                }
+            }
             Event::ProgressReported { custom_status } => {
                 self.execution.custom_status = custom_status.as_ref().map(|_| revision);
                 self.execution.last_updated_at = at;
@@ -102,7 +111,7 @@ impl Instance {
             Event::EventsAcknowledged { through } => self.inbox_after = *through,
             Event::LeaseEnded(end) => {
                 self.lease = None;
-                if let LeaseEnd::Reported(report) = end {
+                if let (LeaseEnd::Reported(report), false) = (end, Mutant::UnrememberReport.is_on()) {
                     self.last_report = Some(*report);
                 }
                 if self.execution.status == Status::Pending {
@@ -158,7 +167,8 @@ impl Instance {
 
     /// Whether a worker could be granted it at once.
     pub fn is_grantable(&self) -> bool {
-        self.execution.status.is_live() && self.lease.is_none() && self.execution.retry_at.is_none()
+        let stands = |lease: &Lease| lease.cancelled.is_none() || !Mutant::SkipLeaseWait.is_on();
+        self.execution.status.is_live() && !self.lease.as_ref().is_some_and(stands) && self.execution.retry_at.is_none()
     }
 
     /// When time alone will change it next.

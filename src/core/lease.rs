@@ -4,6 +4,7 @@ use super::{
     ids::{ClaimId, ExecutionId, FencingToken, Name},
     time::{Span, Steady},
 };
+use crate::mutant::Mutant;
 
 /// A worker's claim on a run of one execution. It hangs on the instance, not on the execution: it can outlast it, and
 /// while it does nobody else is granted the instance.
@@ -31,7 +32,7 @@ pub enum Cancellation {
 }
 
 /// What a worker shows for its lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Proof {
     pub token: FencingToken,
     pub claim: ClaimId,
@@ -71,9 +72,10 @@ impl Lease {
 
     /// Whether `proof` is for this lease, and the lease still stands.
     pub fn check(&self, proof: Proof, now: Steady) -> Result<(), NotHeld> {
-        if self.proof() != proof || self.has_expired(now) {
+        if (self.proof() != proof && !Mutant::BelieveAnyProof.is_on()) || self.has_expired(now) {
             return Err(NotHeld::Lost);
         }
-        self.cancelled.map_or(Ok(()), |why| Err(NotHeld::Cancelled(why)))
+        let cancelled = self.cancelled.filter(|_| !Mutant::TakeReportAfterEnd.is_on());
+        cancelled.map_or(Ok(()), |why| Err(NotHeld::Cancelled(why)))
     }
 }

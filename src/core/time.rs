@@ -62,6 +62,14 @@ impl From<Span> for std::time::Duration {
     }
 }
 
+impl Add<Span> for Timestamp {
+    type Output = Timestamp;
+
+    fn add(self, span: Span) -> Timestamp {
+        Timestamp(self.0.saturating_add(span.0))
+    }
+}
+
 impl Add<Span> for Steady {
     type Output = Steady;
 

@@ -1,13 +1,14 @@
 //! The committer: one batch, one flush for everything that queued meanwhile (group commit).
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc, vec};
 
 use parking_lot::{Condvar, Mutex};
 
 use super::partition::{Change, Partition};
 use crate::{
     core::{ids::Revision, partitioning::PartitionId},
-    store::{CommitError, Store},
+    mutant::Mutant,
+    store::{Batch, CommitError, Store},
 };
 
 /// The partitions that have something to commit, in the order in which they said so.
@@ -23,13 +24,19 @@ struct Waiting {
     closed: bool,
 }
 
-/// What one commit has made durable, in revision order per partition.
-pub struct Committed(pub Vec<CommittedPartition>);
+/// Everything that waited, on its way to the disk.
+pub struct Commit {
+    batches: Vec<Batch>,
+    pub(super) parts: VecDeque<CommittedPartition>,
+}
+
+/// What one commit has made durable and what is still to be done about it, in revision order per partition.
+pub struct Committed(pub VecDeque<CommittedPartition>);
 
 pub struct CommittedPartition {
     pub partition: Arc<Partition>,
     pub revision: Revision,
-    pub changes: Vec<Change>,
+    pub changes: vec::IntoIter<Change>,
 }
 
 impl CommitQueue {
@@ -45,12 +52,17 @@ impl CommitQueue {
         self.bell.notify_one();
     }
 
+    /// What there is to commit now, if anything.
+    pub fn take(&self) -> Option<Vec<PartitionId>> {
+        self.state.lock().take()
+    }
+
     /// Blocks until there is something to commit; nothing after the end.
     pub fn next(&self) -> Option<Vec<PartitionId>> {
         let mut state = self.state.lock();
         loop {
-            if !state.partitions.is_empty() {
-                return Some(std::mem::take(&mut state.partitions));
+            if let Some(partitions) = state.take() {
+                return Some(partitions);
             }
             if state.closed {
                 return None;
@@ -60,15 +72,30 @@ impl CommitQueue {
     }
 }
 
-/// Commits everything that waits in these partitions. Blocks.
-pub fn commit(store: &dyn Store, partitions: impl Iterator<Item = Arc<Partition>>) -> Result<Committed, CommitError> {
-    let mut batches = Vec::new();
-    let mut committed = Vec::new();
-    for partition in partitions {
-        let (batch, changes) = partition.take_batch();
-        committed.push(CommittedPartition { partition, revision: batch.revision, changes });
-        batches.push(batch);
+impl Waiting {
+    fn take(&mut self) -> Option<Vec<PartitionId>> {
+        (!self.partitions.is_empty()).then(|| std::mem::take(&mut self.partitions))
     }
-    store.commit(&batches)?;
-    Ok(Committed(committed))
+}
+
+impl Commit {
+    /// Takes everything that waits in these partitions.
+    pub fn gather(partitions: impl Iterator<Item = Arc<Partition>>) -> Commit {
+        let mut commit = Commit { batches: Vec::new(), parts: VecDeque::new() };
+        for partition in partitions {
+            let (batch, changes) = partition.take_batch();
+            let (revision, changes) = (batch.revision, changes.into_iter());
+            commit.parts.push_back(CommittedPartition { partition, revision, changes });
+            commit.batches.push(batch);
+        }
+        commit
+    }
+
+    /// Makes it durable. Blocks.
+    pub fn flush(self, store: &dyn Store) -> Result<Committed, CommitError> {
+        match store.commit(&self.batches) {
+            Err(error) if !Mutant::CarryOnAfterFailure.is_on() => Err(error),
+            _ => Ok(Committed(self.parts)),
+        }
+    }
 }

@@ -43,7 +43,8 @@ struct Lane {
 
 struct Seat {
     session: Arc<Session>,
-    free: u32,
+    /// Less than nothing where a worker came back with more than it says it takes.
+    free: i64,
     /// It let a lease run out and was not heard of since: it may be paused, so it gets nothing new.
     silent: bool,
     /// The lanes in which it no longer stands as idle because it had no room when its turn came.
@@ -71,17 +72,22 @@ pub enum Standing {
 }
 
 impl Dispatch {
-    /// A worker is there; `held` of its places are taken by runs that it came with.
-    pub fn join(&self, session: &Arc<Session>, held: usize) -> Vec<Match> {
+    /// A worker is there; `held` of its places are taken by runs that it came with. Nothing if there are
+    /// `sessions_max` already.
+    pub fn join(&self, session: &Arc<Session>, held: usize, sessions_max: usize) -> Option<Vec<Match>> {
         let mut board = self.board.lock();
+        if board.sessions.len() >= sessions_max {
+            return None;
+        }
         let lanes: Vec<LaneKey> = lanes_of(session);
-        let free = session.max_runs.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
+        let held = i64::try_from(held).unwrap_or(i64::MAX);
+        let free = i64::from(session.max_runs).saturating_sub(held);
         let seat = Seat { session: session.clone(), free, silent: false, absent: lanes.clone() };
         board.sessions.insert(session.id, seat);
         for lane in lanes {
             board.lanes.entry(lane).or_default().workers += 1;
         }
-        board.seat_and_match(session.id)
+        Some(board.seat_and_match(session.id))
     }
 
     /// A worker is gone; its claims have no stream until it comes back with them.
@@ -183,11 +189,6 @@ impl Dispatch {
             Some(_) => Standing::BeingGranted,
         }
     }
-
-    /// All connected workers.
-    pub fn sessions(&self) -> usize {
-        self.board.lock().sessions.len()
-    }
 }
 
 impl Board {
@@ -250,7 +251,7 @@ impl Seat {
     }
 
     fn give_back(&mut self) {
-        self.free = (self.free + 1).min(self.session.max_runs);
+        self.free = (self.free + 1).min(i64::from(self.session.max_runs));
     }
 }
 

@@ -13,16 +13,19 @@ use crate::core::{
     effect::Effect,
     ids::{ClaimId, InstanceKey},
 };
+use crate::mutant::Mutant;
 
 impl Shared {
-    /// Carries out what one commit calls for. Never waits.
-    pub(super) fn carry_out(&self, committed: Committed) {
-        for part in committed.0 {
-            for change in part.changes {
-                self.effects(&change.key, change.effects);
-            }
+    /// Carries out what the next change of a commit calls for, or, once a partition has none left, tells whoever
+    /// waited for it. Never waits. Answers whether there was anything left to do.
+    pub(super) fn carry_out_next(&self, committed: &mut Committed) -> bool {
+        let Some(part) = committed.0.front_mut() else { return false };
+        if let Some(change) = part.changes.next() {
+            self.effects(&change.key, change.effects);
+        } else if let Some(part) = committed.0.pop_front() {
             part.partition.has_become_durable(part.revision);
         }
+        true
     }
 
     /// Carries out the effects of one change, or what a recovered instance has outstanding.
@@ -30,14 +33,19 @@ impl Shared {
         let mut freed: Option<Arc<Session>> = None;
         let mut matches = Vec::new();
         for effect in effects {
+            if is_dropped(&effect) {
+                continue;
+            }
             match effect {
                 Effect::Publish(transition) => self.watchers.publish(transition),
                 Effect::EndClaim { claim, expired } => freed = self.end_claim(claim, expired),
                 Effect::Cancel { claim, why } => self.tell(claim, |s| s.cancel(claim, StopReason::Cancelled(why))),
-                Effect::HandOut(run) => match self.dispatch.session_of(run.proof.claim) {
-                    Some(session) => session.hand_out(key.clone(), run),
-                    None => self.take_back(key, run.proof),
-                },
+                Effect::HandOut(run) => {
+                    let (proof, session) = (run.proof, self.dispatch.session_of(run.proof.claim));
+                    if !session.is_some_and(|session| session.hand_out(key.clone(), run)) {
+                        self.take_back(key, proof);
+                    }
+                }
                 Effect::DeliverEvents { claim } => self.tell(claim, |s| s.deliver_events(claim)),
                 Effect::Withdraw => self.dispatch.withdraw(key),
                 Effect::Offer(offer) => {
@@ -89,5 +97,18 @@ impl Shared {
         if let Some(due) = partition.look(key, |instance| instance.next_due()).found.flatten() {
             self.timers.arm(key.clone(), due);
         }
+    }
+}
+
+/// Only in a mutant.
+fn is_dropped(effect: &Effect) -> bool {
+    match effect {
+        Effect::Publish(transition) => Mutant::DropPublication.is_on() && transition.sequence.is_multiple_of(5),
+        Effect::EndClaim { .. } => Mutant::DropClaimEnd.is_on(),
+        Effect::HandOut(_) => Mutant::DropHandOut.is_on(),
+        Effect::DeliverEvents { .. } => Mutant::DropEvents.is_on(),
+        Effect::Offer(_) => Mutant::DropOffer.is_on(),
+        Effect::Arm(_) => Mutant::DropTimer.is_on(),
+        Effect::Cancel { .. } | Effect::Withdraw => false,
     }
 }

@@ -8,6 +8,7 @@ pub mod partition;
 mod query;
 mod recovery;
 mod sessions;
+mod stepper;
 mod threads;
 pub mod timers;
 pub mod watch;
@@ -31,7 +32,8 @@ pub use self::{
     query::Payloads,
     recovery::RecoveryError,
     sessions::{Connected, Connection},
-    threads::Threads,
+    stepper::Stepper,
+    threads::{EndError, Threads},
 };
 use crate::{
     clock::Clock,
@@ -46,6 +48,7 @@ use crate::{
         time::Span,
     },
     entropy::Entropy,
+    mutant::Mutant,
     store::{ReadError, Store},
 };
 
@@ -169,10 +172,6 @@ impl Engine {
         &self.shared.config
     }
 
-    pub fn now(&self) -> crate::core::time::Now {
-        self.shared.clock.now()
-    }
-
     /// A fresh execution id.
     pub fn draw_execution_id(&self) -> ExecutionId {
         ExecutionId(self.shared.entropy.sixteen_bytes())
@@ -258,15 +257,25 @@ impl Shared {
     async fn reserve(&self, kib: u32) -> Result<Place, Refusal> {
         let place = self.places.clone().acquire_many_owned(kib).await;
         let place = place.map_err(|_| Refusal::Unavailable("the server is shutting down"))?;
-        if self.fallen.borrow().is_some() {
-            return Err(Refusal::Unavailable("the server's store has failed"));
-        }
+        self.check_store()?;
         Ok(place)
+    }
+
+    /// Once the store has failed nothing is begun any more.
+    fn check_store(&self) -> Result<(), Refusal> {
+        match *self.fallen.borrow() {
+            Some(_) => Err(Refusal::Unavailable("the server's store has failed")),
+            None => Ok(()),
+        }
     }
 
     /// Nobody hears of anything before it is durable, be it a success or a rejection.
     async fn answer(&self, partition: &Partition, verdict: Verdict) -> Result<(Answer, View), Refusal> {
-        let durable = self.until_durable(partition, verdict.speaks_of).await;
+        let hurries = match &verdict.result {
+            Ok(_) => Mutant::AnswerBeforeFlush.is_on(),
+            Err(_) => Mutant::RejectBeforeFlush.is_on(),
+        };
+        let durable = if hurries { Ok(()) } else { self.until_durable(partition, verdict.speaks_of).await };
         match (durable, verdict.result) {
             (Ok(()), Ok(answer)) => Ok(answer),
             (Ok(()), Err(rejection)) => Err(rejection.into()),

@@ -26,6 +26,7 @@ use crate::{
         status::View,
         time::Now,
     },
+    mutant::Mutant,
     store::{Batch, Claim, Write},
 };
 
@@ -48,6 +49,8 @@ struct Log {
     sequence: u64,
     revision: Revision,
     changes: Vec<Change>,
+    /// Numbered, but not queued: only in a mutant.
+    late: Option<Change>,
 }
 
 /// What one command changed, on its way to the disk and then to whom it concerns.
@@ -84,7 +87,10 @@ pub struct Snapshot<T> {
 
 impl Partition {
     pub fn new(claim: Claim, arrivals: Arc<AtomicU64>, queue: Arc<CommitQueue>) -> Partition {
-        let log = Log { epoch: claim.epoch, sequence: claim.sequence, revision: claim.revision, changes: Vec::new() };
+        let (changes, late) = (Vec::new(), None);
+        let back = u64::from(Mutant::StepBackAtRecovery.is_on());
+        let revision = Revision(claim.revision.0.saturating_sub(back));
+        let log = Log { epoch: claim.epoch, sequence: claim.sequence, revision, changes, late };
         Partition {
             id: claim.partition,
             instances: DashMap::with_shard_amount(SHARDS),
@@ -187,7 +193,11 @@ impl Partition {
         let (writes, transitions) = journal.close(instance);
         let effects = effects(before, events, transitions, instance);
         let first = log.changes.is_empty();
-        log.changes.push(Change { key: key.clone(), effects, writes, _place: place });
+        let change = Change { key: key.clone(), effects, writes, _place: place };
+        match log.late.take() {
+            None if Mutant::NumberThenQueue.is_on() => log.late = Some(change),
+            late => log.changes.extend([change].into_iter().chain(late)),
+        }
         if first {
             self.queue.announce(self.id);
         }
@@ -197,6 +207,10 @@ impl Partition {
     pub fn take_batch(&self) -> (Batch, Vec<Change>) {
         let mut log = self.log.lock();
         let mut changes = std::mem::take(&mut log.changes);
+        if let Some(late) = log.late.take() {
+            log.changes.push(late);
+            self.queue.announce(self.id);
+        }
         log.sequence += 1;
         let writes = changes.iter_mut().flat_map(|change| std::mem::take(&mut change.writes)).collect();
         let batch =

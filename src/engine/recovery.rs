@@ -3,17 +3,19 @@
 use super::Shared;
 use crate::{
     core::{
-        effect::outstanding,
+        command::Command,
+        effect::{Effect, outstanding},
         ids::{Arrival, InstanceKey},
         instance::Instance,
     },
+    mutant::Mutant,
     store::{ReadError, Row, RowKey, Store, Table, record},
 };
 
 /// Rows that are read at a time.
 const PAGE: usize = 4096;
 
-/// Why what the store has could not be taken over. The files are as they were.
+/// Why what the store has could not be taken over. It was claimed already; what it holds of instances is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
     #[error(transparent)]
@@ -41,10 +43,13 @@ impl Shared {
                 .map_err(|_| not_understood(Table::Request, row.key, &"it belongs to no instance"))?;
             let key = &keys[at].1;
             let revision = crate::core::ids::Revision(row.key.number);
-            self.partition(key).amend(key, |instance| instance.memory.remember(revision, request));
+            if !Mutant::ForgetRequestsAtRecovery.is_on() {
+                self.partition(key).amend(key, |instance| instance.memory.remember(revision, request));
+            }
             Ok(())
         })?;
-        let next = keys.last().map_or(1, |(arrival, _)| arrival.0 + 1);
+        let keys_seen = if Mutant::ReuseArrivals.is_on() { &[] } else { keys.as_slice() };
+        let next = keys_seen.last().map_or(1, |(arrival, _)| arrival.0 + 1);
         self.arrivals.store(next, std::sync::atomic::Ordering::Relaxed);
         Ok(keys.into_iter().map(|(_, key)| key).collect())
     }
@@ -53,17 +58,32 @@ impl Shared {
     pub(super) fn take_up(&self, keys: Vec<InstanceKey>) {
         for key in keys {
             let partition = self.partition(&key);
-            let now = self.clock.now().steady;
+            let now = self.clock.now();
             partition.amend(&key, |instance| {
                 if let Some(lease) = &mut instance.lease {
-                    // Its worker will be told today's lease duration when it comes back.
-                    lease.ttl = lease.ttl.max(self.config.lease_ttl);
-                    lease.renew(now);
+                    lease.renew(now.steady);
+                    if Mutant::EndLeasesAtRecovery.is_on() {
+                        lease.expires_at = now.steady;
+                    }
                 }
             });
+            // Its worker will be told today's lease duration when it comes back; by then this is durable, so that the
+            // next server respects it too.
+            partition.submit(&key, &Command::Lengthen(self.config.lease_ttl), now, None);
             let effects = partition.look(&key, |instance: &Instance| outstanding(instance)).found;
-            self.effects(&key, effects.unwrap_or_default());
+            let mut effects = effects.unwrap_or_default();
+            effects.retain(|effect| !is_lost(effect));
+            self.effects(&key, effects);
         }
+    }
+}
+
+/// Only in a mutant.
+fn is_lost(effect: &Effect) -> bool {
+    match effect {
+        Effect::Arm(_) => Mutant::LoseTimersAtRecovery.is_on(),
+        Effect::Offer(_) => Mutant::LoseOffersAtRecovery.is_on(),
+        _ => false,
     }
 }
 

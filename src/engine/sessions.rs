@@ -1,7 +1,7 @@
 //! The engine's face for workers: they connect, renew, report and leave.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     future::Future,
     sync::{Arc, atomic::Ordering},
 };
@@ -12,10 +12,11 @@ use super::{
 };
 use crate::{
     core::{
-        command::{Command, Report},
+        command::{Command, Report, ReportBody},
         effect::Run,
-        ids::{ClaimId, InstanceKey, Name, TaskHub},
+        ids::{Arrival, ClaimId, InstanceKey, Name, TaskHub},
         lease::{NotHeld, Proof},
+        status::Failure,
     },
     store::{Table, record, record::InboxEvent},
 };
@@ -40,7 +41,7 @@ pub struct Connected {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.shared.dispatch.leave(self.session.id);
-        for (key, proof) in self.session.undelivered() {
+        for (key, proof) in self.session.close() {
             self.shared.take_back(&key, proof);
         }
     }
@@ -54,15 +55,13 @@ impl Engine {
         worker: Name,
         functions: Vec<Name>,
         max_runs: u32,
-        held: HashMap<Proof, InstanceKey>,
+        held: BTreeMap<Proof, InstanceKey>,
     ) -> Result<Connected, Refusal> {
         let shared = &self.shared;
-        if shared.dispatch.sessions() >= shared.config.workers_max {
-            return Err(Refusal::TooMany("workers"));
-        }
         let id = SessionId(shared.sessions.fetch_add(1, Ordering::Relaxed));
         let session = Session::new(id, hub, worker, functions, max_runs);
-        let matches = shared.dispatch.join(&session, held.len());
+        let matches = shared.dispatch.join(&session, held.len(), shared.config.workers_max);
+        let matches = matches.ok_or(Refusal::TooMany("workers"))?;
         let connection = Connection { shared: shared.clone(), session };
         shared.grant(matches);
         let mut connected = Connected { connection, continued: Vec::new(), lost: Vec::new() };
@@ -95,34 +94,54 @@ impl Engine {
         report: Report,
     ) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
         let shared = Arc::clone(&self.shared);
-        let verdict = shared.partition(&key).submit(&key, &Command::Report(report), shared.clock.now(), None);
+        let submit = || shared.partition(&key).submit(&key, &Command::Report(report), shared.clock.now(), None);
+        let verdict = shared.check_store().map(|()| submit());
         async move {
             let partition = shared.partition(&key);
-            shared.answer(partition, verdict).await.map(|_| ())
+            shared.answer(partition, verdict?).await.map(|_| ())
         }
     }
 
-    /// The input of a run; nothing if a newer execution has taken its place meanwhile.
-    pub async fn input_of(&self, run: &Run) -> Result<Option<Option<String>>, Refusal> {
-        let (arrival, Some(row)) = (run.arrival, run.input) else { return Ok(Some(None)) };
+    /// The input of a run. Its row is gone where a newer execution has taken the run's place.
+    pub async fn input_of(&self, run: &Run) -> Result<Option<String>, Refusal> {
+        let (arrival, Some(row)) = (run.arrival, run.input) else { return Ok(None) };
         let input = self.shared.read(move |store| query::read_payload(store, arrival, row)).await?;
-        Ok(input.map(Some))
+        input.map(Some).ok_or_else(|| Refusal::Damaged(format!("Payload row {}/{row} is missing", arrival.0)))
+    }
+
+    /// No worker can be given all of the run, since some of it can't be read: it ends here, lest it be offered for
+    /// ever. One whose place was taken has ended already.
+    pub async fn give_up(&self, key: &InstanceKey, proof: Proof, error_type: &str, damage: String) {
+        let failure = Failure::declared(error_type, damage);
+        let report = Report { proof, body: ReportBody::Failed { failure } };
+        if let Ok(()) = self.report(key.clone(), report).await {
+            tracing::error!(?key, "a run has failed because its rows are damaged");
+        }
     }
 
     /// The next events for a run that the session holds, at most some; none for a run that was cancelled.
     pub async fn events_for(&self, session: &Session, claim: ClaimId) -> Result<Vec<InboxEvent>, Refusal> {
         let Some(held) = session.held(claim) else { return Ok(Vec::new()) };
-        let inbox = self.shared.partition(&held.key).look(&held.key, |instance| {
-            let lease = instance.lease.as_ref().filter(|l| l.proof() == held.proof && l.cancelled.is_none());
-            lease.map(|_| (instance.arrival, instance.inbox_after))
-        });
-        let Some((arrival, after)) = inbox.found.flatten() else { return Ok(Vec::new()) };
+        let Some((arrival, after)) = self.inbox_of(&held) else { return Ok(Vec::new()) };
         let from = after.max(held.events_sent) + 1;
         let rows = self.shared.read(move |store| store.read(Table::Event, arrival, from, EVENTS_PAGE)).await?;
+        // A run that was cancelled meanwhile gets nothing: what was read may have been raised for its successor.
+        if self.inbox_of(&held).is_none() {
+            return Ok(Vec::new());
+        }
         rows.iter()
             .map(|row| record::decode_event(row.key.number, &row.bytes))
             .collect::<Result<_, _>>()
             .map_err(|error| Refusal::Damaged(error.to_string()))
+    }
+
+    /// The inbox of a run that is still held and not cancelled: whose it is, and up to where it is acknowledged.
+    fn inbox_of(&self, held: &Held) -> Option<(Arrival, u64)> {
+        let inbox = self.shared.partition(&held.key).look(&held.key, |instance| {
+            let lease = instance.lease.as_ref().filter(|l| l.proof() == held.proof && l.cancelled.is_none());
+            lease.map(|_| (instance.arrival, instance.inbox_after))
+        });
+        inbox.found.flatten()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What moves the engine: the committer's thread, and the tasks that carry out effects, fire timers and watch the disk.
+//! The engine in motion: the committer's thread, and the tasks that carry out effects, fire timers and watch the disk.
 
 use std::{
     sync::{
@@ -11,7 +11,11 @@ use std::{
 
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::{Engine, Shared, committer};
+use super::{
+    Engine, Shared,
+    committer::Committed,
+    stepper::{Stepper, describe},
+};
 use crate::{
     core::time::{Span, Steady},
     store::CommitError,
@@ -21,8 +25,8 @@ use crate::{
 const COMMITS_AHEAD: usize = 4;
 /// A commit that takes longer is a failure: nobody can tell what the disk is doing.
 const COMMIT_MAX: Span = Span::from_secs(60);
-/// How often the commit under way is looked at.
-const COMMIT_CHECK: Duration = Duration::from_secs(1);
+/// How often the store and the commit under way are looked at.
+const STORE_CHECK: Duration = Duration::from_secs(1);
 /// The longest sleep of the timers, so that a clock that was set does not matter for longer.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// No commit is under way.
@@ -34,16 +38,29 @@ pub struct Threads {
     committer: JoinHandle<()>,
     effects: JoinSet<()>,
     timers: JoinSet<()>,
+    /// Looks at the commits for as long as there are any, also at the end.
+    watch: JoinSet<()>,
+}
+
+/// Why the engine did not end in good order.
+#[derive(Debug, thiserror::Error)]
+pub enum EndError {
+    /// A commit failed, before the end or at it: its callers were told that its outcome is unknown.
+    #[error("the store has failed: {0}")]
+    StoreFailed(Arc<str>),
+    /// Every commit is durable; the store will find out at its next start what it could not tidy up.
+    #[error("the store could not be closed: {0}")]
+    Close(#[from] CommitError),
 }
 
 /// Held by everything that moves the engine: should one end before its time, by a panic, the server must not go on
 /// without it.
-struct Moving(Arc<Shared>);
+struct Moving(Stepper);
 
 impl Drop for Moving {
     fn drop(&mut self) {
-        if !self.0.ending.load(Ordering::Relaxed) {
-            self.0.fall("a part of the engine has ended");
+        if !self.0.shared.ending.load(Ordering::Relaxed) {
+            self.0.shared.fall("a part of the engine has ended");
         }
     }
 }
@@ -55,12 +72,12 @@ impl Engine {
         let (committed, mut to_carry_out) = mpsc::channel(COMMITS_AHEAD);
         let under_way = Arc::new(AtomicI64::new(IDLE));
 
-        let (moving, clock) = (Moving(shared.clone()), under_way.clone());
+        let (moving, clock) = (Moving(self.stepper()), under_way.clone());
         let commit_all = move || commit_all(&moving.0, &clock, &committed);
         let committer = Builder::new().name("committer".into()).spawn(commit_all)?;
 
         let mut effects = JoinSet::new();
-        let moving = Moving(shared.clone());
+        let moving = Moving(self.stepper());
         effects.spawn(async move {
             while let Some(committed) = to_carry_out.recv().await {
                 moving.0.carry_out(committed);
@@ -68,70 +85,57 @@ impl Engine {
         });
 
         let mut timers = JoinSet::new();
-        timers.spawn(fire(Moving(shared.clone())));
-        timers.spawn(watch_commits(shared.clone(), under_way));
-        Ok(Threads { shared, committer, effects, timers })
+        timers.spawn(fire(Moving(self.stepper())));
+        let mut watch = JoinSet::new();
+        watch.spawn(watch_store(shared.clone(), under_way));
+        Ok(Threads { shared, committer, effects, timers, watch })
     }
 }
 
 impl Threads {
     /// Ends everything in order: no more timers, the last commits, their effects, the store.
-    pub async fn end(mut self) -> Result<(), CommitError> {
+    ///
+    /// # Errors
+    /// See [`EndError`]. A commit that never returns is not waited for once it is given up on.
+    pub async fn end(mut self) -> Result<(), EndError> {
         self.shared.ending.store(true, Ordering::Relaxed);
         self.timers.shutdown().await;
         self.shared.queue.close();
-        while self.effects.join_next().await.is_some() {}
+        let mut fallen = self.shared.fallen.subscribe();
+        tokio::select! {
+            () = async { while self.effects.join_next().await.is_some() {} } => {}
+            _ = fallen.wait_for(Option::is_some) => {}
+        }
+        if self.shared.fallen.borrow().is_some() {
+            return Err(EndError::StoreFailed(self.shared.why_fallen()));
+        }
+        self.watch.shutdown().await;
         let committer = tokio::task::spawn_blocking(move || self.committer.join());
         if committer.await.is_ok_and(|joined| joined.is_err()) {
             tracing::error!("the committer has panicked");
         }
-        if self.shared.fallen.borrow().is_some() {
-            return Ok(());
-        }
         let store = self.shared.store.clone();
-        tokio::task::spawn_blocking(move || store.close()).await.unwrap_or(Ok(()))
+        Ok(tokio::task::spawn_blocking(move || store.close()).await.unwrap_or(Ok(()))?)
     }
 }
 
-fn commit_all(shared: &Shared, under_way: &AtomicI64, committed: &mpsc::Sender<committer::Committed>) {
-    while let Some(dirty) = shared.queue.next() {
-        let partitions = dirty.iter().map(|id| shared.partitions[usize::from(id.0)].clone());
-        under_way.store(shared.clock.now().steady.0, Ordering::Relaxed);
-        let result = committer::commit(&*shared.store, partitions);
+fn commit_all(stepper: &Stepper, under_way: &AtomicI64, committed: &mpsc::Sender<Committed>) {
+    while let Some(commit) = stepper.next_commit() {
+        under_way.store(stepper.shared.clock.now().steady.0, Ordering::Relaxed);
+        let flushed = stepper.flush(commit);
         under_way.store(IDLE, Ordering::Relaxed);
-        match result {
-            // The commit may have been given up on meanwhile; then nobody is told of it any more.
-            Ok(_) if shared.fallen.borrow().is_some() => return,
-            Ok(done) => {
-                if committed.blocking_send(done).is_err() {
-                    return;
-                }
-            }
-            Err(error) => return shared.fall(&describe(&error)),
+        let Some(done) = flushed else { return };
+        if committed.blocking_send(done).is_err() {
+            return;
         }
     }
-}
-
-fn describe(error: &CommitError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 async fn fire(moving: Moving) {
-    let shared = &moving.0;
+    let (stepper, shared) = (&moving.0, &moving.0.shared);
     loop {
-        while let Some(key) = shared.timers.pop_due(shared.clock.now().steady) {
-            shared.tick(&key);
-        }
-        let wait = shared.timers.next_due().map_or(SLEEP_MAX, |due| Duration::from(due - shared.clock.now().steady));
+        while stepper.fire_next() {}
+        let wait = stepper.next_due().map_or(SLEEP_MAX, |due| Duration::from(due - shared.clock.now().steady));
         tokio::select! {
             () = tokio::time::sleep(wait.min(SLEEP_MAX)) => {}
             () = shared.timers.changed() => {}
@@ -139,13 +143,16 @@ async fn fire(moving: Moving) {
     }
 }
 
-async fn watch_commits(shared: Arc<Shared>, under_way: Arc<AtomicI64>) {
+async fn watch_store(shared: Arc<Shared>, under_way: Arc<AtomicI64>) {
     loop {
-        tokio::time::sleep(COMMIT_CHECK).await;
+        tokio::time::sleep(STORE_CHECK).await;
         let begun = Steady(under_way.load(Ordering::Relaxed));
         if shared.clock.now().steady - begun > COMMIT_MAX {
-            shared.fall("a commit took longer than 60 s");
-            return;
+            return shared.fall("a commit took longer than 60 s");
+        }
+        // What fails beside the commits must not wait for the next one to be found.
+        if let Err(error) = shared.store.check() {
+            return shared.fall(&describe(&error));
         }
     }
 }

@@ -25,6 +25,19 @@ struct State {
     queue: BinaryHeap<Reverse<(Steady, InstanceKey)>>,
 }
 
+/// As many overtaken times as this are kept, however few are armed.
+const OVERTAKEN_MIN: usize = 64;
+
+impl State {
+    /// Drops the overtaken times once they are the most: a start with a distant deadline that is granted at once would
+    /// otherwise leave one behind until then.
+    fn tidy(&mut self) {
+        if self.queue.len() > 2 * self.armed.len() + OVERTAKEN_MIN {
+            self.queue = self.armed.iter().map(|(key, due)| Reverse((*due, key.clone()))).collect();
+        }
+    }
+}
+
 impl Timers {
     pub fn arm(&self, key: InstanceKey, due: Steady) {
         let mut state = self.state.lock();
@@ -35,6 +48,7 @@ impl Timers {
         let first = state.queue.peek().is_none_or(|Reverse((next, _))| due < *next);
         state.armed.insert(key.clone(), due);
         state.queue.push(Reverse((due, key)));
+        state.tidy();
         drop(state);
         if first {
             self.bell.notify_one();
@@ -63,5 +77,28 @@ impl Timers {
     /// Returns when an earlier time than the first one was armed.
     pub async fn changed(&self) {
         self.bell.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::ids::{InstanceId, TaskHub};
+
+    /// Each round armed a distant time and was done soon: the distant ones piled up until their day had come.
+    #[test]
+    fn overtaken_times_do_not_pile_up() {
+        const DISTANT: i64 = 1_000_000_000;
+        let timers = Timers::default();
+        let key = InstanceKey::new(&TaskHub::default(), &InstanceId::parse("i").expect("an id"));
+        for round in 0..10_000 {
+            timers.arm(key.clone(), Steady(DISTANT + round));
+            timers.arm(key.clone(), Steady(round));
+            assert_eq!(timers.pop_due(Steady(round)), Some(key.clone()));
+        }
+        assert!(timers.state.lock().queue.len() <= OVERTAKEN_MIN + 2);
+        timers.arm(key.clone(), Steady(DISTANT));
+        assert_eq!(timers.pop_due(Steady(DISTANT)), Some(key.clone()));
+        assert_eq!(timers.pop_due(Steady(i64::MAX)), None, "overtaken");
     }
 }

@@ -14,6 +14,7 @@ use crate::{
         rejection::Rejection,
         status::Transition,
     },
+    mutant::Mutant,
     store::{Table, record},
 };
 
@@ -46,6 +47,8 @@ pub struct Watch {
     backlog: VecDeque<Item>,
     /// The sequence number of the last item.
     sequence: u64,
+    /// Transitions were missed: the current state comes next.
+    behind: bool,
 }
 
 /// One thing that a watcher sees.
@@ -110,7 +113,14 @@ impl Watch {
     pub(super) async fn begin(shared: Arc<Shared>, key: InstanceKey, wish: Wish) -> Result<Watch, Refusal> {
         // First subscribe, then look: what is committed in between comes twice, and the sequence number tells.
         let subscription = Subscription::new(&shared, &key)?;
-        let mut watch = Watch { shared, payloads: wish.payloads, subscription, backlog: VecDeque::new(), sequence: 0 };
+        let mut watch = Watch {
+            shared,
+            payloads: wish.payloads,
+            subscription,
+            backlog: VecDeque::new(),
+            sequence: 0,
+            behind: false,
+        };
         let began = match wish.from {
             None => watch.look_at_current(ItemKind::Current).await,
             Some(after) => watch.catch_up(after).await,
@@ -128,17 +138,28 @@ impl Watch {
         loop {
             if let Some(item) = self.backlog.pop_front() {
                 self.sequence = item.transition.sequence;
+                if Mutant::SubscribeLate.is_on() && self.backlog.is_empty() {
+                    self.subscription = Subscription::new(&self.shared, &self.subscription.key)?;
+                }
                 return Ok(item);
+            }
+            // Remembered, so that it comes also if this future is dropped while the state is looked at.
+            if self.behind {
+                self.look_at_current(ItemKind::Resync).await?;
+                self.behind = false;
+                continue;
             }
             let Some(receiver) = &mut self.subscription.receiver else {
                 return Err(Refusal::Unavailable("the watch has ended"));
             };
             match receiver.recv().await {
                 Ok(transition) if transition.sequence <= self.sequence => {}
-                Ok(transition) if transition.sequence == self.sequence + 1 => {
+                Ok(transition) if transition.sequence == self.sequence + 1 || Mutant::HideLag.is_on() => {
                     self.backlog.push_back(Item::transition(transition));
                 }
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => self.look_at_current(ItemKind::Resync).await?,
+                Ok(_) => self.behind = true,
+                // The number of the next one tells whether any was missed that the current state had not shown.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => {
                     return Err(Refusal::Unavailable("the server is shutting down"));
                 }
@@ -181,7 +202,7 @@ impl Watch {
             .collect::<Result<_, _>>()
             .map_err(|error| Refusal::Damaged(error.to_string()))?;
         let reaches_back = |first: &Transition| first.sequence == 1 || after >= first.view.revision;
-        if !kept.first().is_some_and(reaches_back) {
+        if !kept.first().is_some_and(reaches_back) && !Mutant::HideGapAtResume.is_on() {
             return self.look_at_current(ItemKind::Resync).await;
         }
         self.sequence = kept.iter().rev().find(|t| t.view.revision <= after).map_or(0, |t| t.sequence);

@@ -1,7 +1,7 @@
 //! A connected worker: what it holds, and what waits to be told to it.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -30,10 +30,12 @@ pub struct Session {
 
 #[derive(Default)]
 struct Inside {
-    held: HashMap<ClaimId, Held>,
+    held: BTreeMap<ClaimId, Held>,
     /// Bounded by the runs that are held: one hand-out, one cancel and one notice of events each.
     mail: VecDeque<Mail>,
-    events_waiting: HashSet<ClaimId>,
+    events_waiting: BTreeSet<ClaimId>,
+    /// The stream has ended: nothing will take mail any more.
+    closed: bool,
 }
 
 /// A run that the worker holds, as far as the stream needs to know it.
@@ -73,13 +75,19 @@ impl Session {
         self.inside.lock().held.insert(held.proof.claim, held);
     }
 
-    pub fn hand_out(&self, key: InstanceKey, run: Run) {
+    /// Whether the run will be told to the worker, or else taken back when the stream ends. Not if it has ended.
+    #[must_use]
+    pub fn hand_out(&self, key: InstanceKey, run: Run) -> bool {
         let held = Held { key: key.clone(), proof: run.proof, events_sent: 0 };
         let mut inside = self.inside.lock();
+        if inside.closed {
+            return false;
+        }
         inside.held.insert(run.proof.claim, held);
         inside.mail.push_back(Mail::Run(key, run));
         drop(inside);
         self.bell.notify_one();
+        true
     }
 
     /// There are events for the run; they are read when the stream gets to it.
@@ -143,14 +151,58 @@ impl Session {
         Some(mail)
     }
 
-    /// The runs that were granted but never left: the stream is gone.
-    pub fn undelivered(&self) -> Vec<(InstanceKey, Proof)> {
-        let mail = std::mem::take(&mut self.inside.lock().mail);
+    /// The stream is gone. Answers the runs that were granted but never left.
+    pub fn close(&self) -> Vec<(InstanceKey, Proof)> {
+        let mut inside = self.inside.lock();
+        inside.closed = true;
+        let mail = std::mem::take(&mut inside.mail);
+        drop(inside);
         mail.into_iter()
             .filter_map(|mail| match mail {
                 Mail::Run(key, run) => Some((key, run.proof)),
                 Mail::Events(_) | Mail::Cancel(..) => None,
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{
+        ids::{Arrival, ExecutionId, InstanceId, Revision},
+        policy::{RetryPolicy, WorkerKind},
+        status::Spec,
+    };
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).expect("a name")
+    }
+
+    fn run(claim: u8) -> Run {
+        let spec = Spec {
+            function: name("f"),
+            version: String::new(),
+            tags: Default::default(),
+            worker_kind: WorkerKind::Any,
+            retry: RetryPolicy::ONCE,
+            start_deadline: None,
+            run_timeout: None,
+        };
+        let (proof, execution) =
+            (Proof { token: Revision(claim.into()), claim: ClaimId([claim; 16]) }, ExecutionId([claim; 16]));
+        Run { arrival: Arrival(1), proof, execution, spec: Arc::new(spec), input: None, attempt: 1, deadline: None }
+    }
+
+    /// A grant became durable just as its worker's stream ended: the run was put into mail that nobody took any more,
+    /// and waited for a lease that nobody had.
+    #[test]
+    fn what_is_handed_to_a_stream_that_has_ended_comes_back() {
+        let session = Session::new(SessionId(1), TaskHub::default(), name("w"), vec![name("f")], 2);
+        let key = InstanceKey::new(&TaskHub::default(), &InstanceId::parse("i").expect("an id"));
+        assert!(session.hand_out(key.clone(), run(1)));
+        assert_eq!(session.close(), [(key.clone(), run(1).proof)]);
+        assert!(!session.hand_out(key, run(2)));
+        assert_eq!(session.close(), []);
     }
 }

@@ -42,6 +42,5 @@ fn task_hub(metadata: &MetadataMap) -> Result<TaskHub, Status> {
     let mut violations = Violations::default();
     let text = String::from_utf8_lossy(value.as_bytes());
     let hub = violations.parse("metadata taskhub", &text, TaskHub::parse);
-    violations.finish()?;
-    Ok(hub.unwrap_or_default())
+    violations.finish(hub)
 }

@@ -104,16 +104,17 @@ impl WorkStream {
             () = self.door.drain.cancelled() => return Err(draining()),
         };
         let connection = self.welcome(connected).await?;
-        let session = &connection.session;
+        let session = connection.session.clone();
         tracing::info!(worker = %session.worker, hub = self.hub.as_str(), "worker connected");
 
         let mut answers = Answers::new();
         let ended = tokio::select! {
-            ended = self.listen(session, inbound, &mut answers) => ended,
-            ended = self.speak(session) => ended,
+            ended = self.listen(&session, inbound, &mut answers) => ended,
+            ended = self.speak(&session) => ended,
             () = self.door.drain.cancelled() => self.say(Message::Drain(v1::Drain {})).await.and(Err(draining())),
         };
-        // What was reported is answered, whatever ends the stream.
+        // From now on it is given nothing more. What was reported is answered, whatever ends the stream.
+        drop(connection);
         let last_answers = async {
             while let Some(answer) = answers.next().await {
                 self.say(answer?).await?;
@@ -222,8 +223,14 @@ impl WorkStream {
                 Mail::Run(key, run) => {
                     let engine = &self.door.engine;
                     let mut on_its_way = OnItsWay { engine, key, proof: run.proof, left: false };
-                    let Some(input) = engine.input_of(&run).await? else { continue };
-                    let run = convert::run(&on_its_way.key, &run, input, engine.now());
+                    let input = match engine.input_of(&run).await {
+                        Err(Refusal::Damaged(what)) => {
+                            engine.give_up(&on_its_way.key, run.proof, "InputDamaged", what).await;
+                            continue;
+                        }
+                        other => other?,
+                    };
+                    let run = convert::run(&on_its_way.key, &run, input);
                     self.say(Message::Run(run)).await?;
                     on_its_way.left = true;
                 }
@@ -237,8 +244,18 @@ impl WorkStream {
 
     async fn deliver_events(&self, session: &Session, claim: ClaimId) -> Ended {
         loop {
-            let events = self.door.engine.events_for(session, claim).await?;
-            let (Some(held), false) = (session.held(claim), events.is_empty()) else { return Ok(()) };
+            let Some(held) = session.held(claim) else { return Ok(()) };
+            let events = match self.door.engine.events_for(session, claim).await {
+                Err(Refusal::Damaged(what)) => {
+                    self.door.engine.give_up(&held.key, held.proof, "EventsDamaged", what).await;
+                    let claim = convert::claim(&held.key, held.proof);
+                    return self.say(Message::Cancel(convert::cancel(claim, StopReason::LeaseLost, 0))).await;
+                }
+                other => other?,
+            };
+            if events.is_empty() {
+                return Ok(());
+            }
             for event in events {
                 let sequence = event.sequence;
                 self.say(Message::Event(convert::event(&held.key, held.proof, event))).await?;

@@ -227,6 +227,11 @@ impl Store for Memory {
         self.rows(table, RowKey { arrival, number: from }, limit, |key| key.arrival == arrival)
     }
 
+    fn check(&self) -> Result<(), CommitError> {
+        let state = self.disk.state.lock();
+        if state.failed { Err(CommitError::OutcomeUnknown(Failure::Earlier.into())) } else { Ok(()) }
+    }
+
     fn close(&self) -> Result<(), CommitError> {
         let mut state = self.disk.state.lock();
         if state.boot == self.boot {

@@ -99,7 +99,7 @@ pub enum ReadError {
     Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What survives. All calls block; none is made from an async task.
+/// What survives. All calls but `check` block; none of those is made from an async task.
 pub trait Store: Send + Sync + 'static {
     /// Takes the partitions over from whoever had them: their epochs rise, durably, before this returns.
     fn claim(&self, partitions: &[PartitionId]) -> Result<Vec<Claim>, ReadError>;
@@ -113,6 +113,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// The rows of one arrival in the order of their numbers, from number `from` on, at most `limit`.
     fn read(&self, table: Table, arrival: Arrival, from: u64, limit: usize) -> Result<Vec<Row>, ReadError>;
+
+    /// Whether it would still take a commit: an error once any write or flush has failed, also one that no commit
+    /// waited for. Answers at once.
+    fn check(&self) -> Result<(), CommitError>;
 
     /// Gives everything back in good order: the last call.
     fn close(&self) -> Result<(), CommitError>;

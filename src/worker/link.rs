@@ -5,7 +5,7 @@ use std::{pin::Pin, time::Instant};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Request, Streaming,
+    Request, Status, Streaming,
     metadata::AsciiMetadataValue,
     transport::{Channel, Endpoint},
 };
@@ -13,7 +13,7 @@ use tonic::{
 use crate::{
     client::{
         Error,
-        channel::{DECODED_BYTES_MAX, HUB_KEY},
+        channel::{self, DECODED_BYTES_MAX, HUB_KEY},
     },
     proto::v1::{WorkRequest, WorkResponse, worker_service_client::WorkerServiceClient},
 };
@@ -56,7 +56,7 @@ pub(super) enum News {
 impl Link {
     pub(super) fn connect(endpoint: &Endpoint) -> Link {
         let endpoint = endpoint.clone();
-        Link::Connecting(Box::pin(async move { endpoint.connect().await.map_err(Error::connect) }))
+        Link::Connecting(Box::pin(async move { channel::connect(&endpoint).await }))
     }
 
     /// Opens a stream whose first message is `register`.
@@ -92,19 +92,11 @@ impl Link {
                 Err(error) => News::Lost(Some(error)),
             },
             Link::Open { incoming, outgoing } => tokio::select! {
-                said = incoming.message() => match said {
-                    Ok(Some(said)) => News::Said(said),
-                    Ok(None) => News::Lost(None),
-                    Err(status) => News::Lost(Some(status.into())),
-                },
+                said = incoming.message() => said.into(),
                 room = outgoing.reserve(), if wants_room => match room {
                     Ok(_) => News::Room,
                     // The connection dropped the other end; the stream says why.
-                    Err(_) => match incoming.message().await {
-                        Ok(Some(said)) => News::Said(said),
-                        Ok(None) => News::Lost(None),
-                        Err(status) => News::Lost(Some(status.into())),
-                    },
+                    Err(_) => incoming.message().await.into(),
                 },
             },
         }
@@ -119,6 +111,18 @@ impl Link {
     pub(super) fn send(&self, message: WorkRequest) {
         if let Link::Open { outgoing, .. } = self {
             drop(outgoing.try_send(message));
+        }
+    }
+}
+
+// === impl News ===
+
+impl From<Result<Option<WorkResponse>, Status>> for News {
+    fn from(message: Result<Option<WorkResponse>, Status>) -> News {
+        match message {
+            Ok(Some(said)) => News::Said(said),
+            Ok(None) => News::Lost(None),
+            Err(status) => News::Lost(Some(status.into())),
         }
     }
 }

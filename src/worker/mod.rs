@@ -212,10 +212,10 @@ impl Builder {
     /// `INVALID_ARGUMENT` for an address, a hub or a number that is none, or without a function.
     pub fn build(self) -> Result<Worker, Error> {
         if self.functions.is_empty() {
-            return Err(Error::setting("the set of functions", "empty"));
+            return Err(Error::setting("the set of functions", "empty", "one function at least"));
         }
         if !(1..=MAX_RUNS_MAX).contains(&self.max_runs) {
-            return Err(Error::setting("max_runs", self.max_runs.to_string()));
+            return Err(Error::setting("max_runs", self.max_runs.to_string(), "1 to 10,000"));
         }
         let settings = Settings {
             endpoint: channel::endpoint(&self.address, KEEPALIVE)?,

@@ -25,8 +25,9 @@ use crate::{
 };
 
 const FIRST_WAIT: Duration = Duration::from_millis(50);
-/// Well below a lease, so that runs outlive a restart of the server.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
+/// Tries that fit into a lease, whatever the server asks to wait: so runs outlive its restart.
+const TRIES_IN_A_LEASE: u32 = 5;
 /// How long a connection, a stream and its registration may each take.
 const OPENING_MAX: Duration = Duration::from_secs(10);
 /// How long a worker that stops waits for the answers to its last reports.
@@ -49,8 +50,8 @@ pub(super) struct Session {
     heartbeats: Option<Heartbeats>,
     /// When the line counts as lost unless the server answers something.
     quiet_at: Option<Instant>,
-    /// Whether any stream was ever registered.
-    was_registered: bool,
+    /// The longest rest before another try, for the leases that the server gives. Nothing before the first registration.
+    longest_wait: Option<Duration>,
     stopping: Option<Stopping>,
 }
 
@@ -86,7 +87,7 @@ impl Session {
             registering: None,
             heartbeats: None,
             quiet_at: None,
-            was_registered: false,
+            longest_wait: None,
             stopping: None,
         }
     }
@@ -190,7 +191,9 @@ impl Session {
             News::Room => self.send(),
             News::Lost(error) => match error {
                 // What is wrong with the registration will be wrong with the next one.
-                Some(error) if error.code() == Code::InvalidArgument && !self.was_registered => return Err(error),
+                Some(error) if error.code() == Code::InvalidArgument && self.longest_wait.is_none() => {
+                    return Err(error);
+                }
                 error => self.lost(error),
             },
         }
@@ -259,7 +262,7 @@ impl Session {
             return self.lost(None);
         };
         tracing::info!(lease = ?terms.lease, continued = registered.continued.len(), "the worker is registered");
-        self.was_registered = true;
+        self.longest_wait = Some(LONGEST_WAIT.min(terms.lease / TRIES_IN_A_LEASE));
         self.backoff.reset();
         self.heartbeats = Some(Heartbeats::new(terms, now));
         self.quiet_at = Some(now + terms.lease);
@@ -268,8 +271,7 @@ impl Session {
 
     /// There is no stream any more: after a rest another one is opened.
     fn lost(&mut self, error: Option<Error>) {
-        let asked = error.as_ref().and_then(Error::retry_delay);
-        let wait = asked.map_or_else(|| self.backoff.wait(), |asked| asked.min(LONGEST_WAIT));
+        let wait = self.backoff.wait_after(error.as_ref()).min(self.longest_wait.unwrap_or(LONGEST_WAIT));
         match &error {
             Some(error) => tracing::warn!(error = error as &dyn std::error::Error, ?wait, "no line to the server"),
             None => tracing::info!(?wait, "the stream has ended"),

@@ -1,5 +1,9 @@
 //! A first story, and what tools ask a server: health and reflection.
 
+mod drain;
+mod health;
+mod services;
+
 use soloist::proto::v1::{self, StartOutcome};
 use tonic::Code;
 
@@ -8,7 +12,7 @@ use crate::support::{RawWorker, Server, error_info, start, status, until};
 #[tokio::test]
 async fn a_singleton_from_a_caller_to_the_disk_to_a_worker_and_back() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
 
     let request = v1::StartSingletonRequest { input: Some("\"in\"".into()), ..start("greet", "a") };
@@ -29,7 +33,7 @@ async fn a_singleton_from_a_caller_to_the_disk_to_a_worker_and_back() {
     assert_eq!(done.execution_id, started.execution_id);
 
     server.stop().await;
-    let server = Server::start(folder.path());
+    let server = Server::with_long_leases(folder.path());
     let after = status(&mut server.client().await, "a").await;
     assert_eq!((after.input.as_deref(), after.output.as_deref()), (Some("\"in\""), Some("\"out\"")));
     assert_eq!(after.revision, done.revision);

@@ -8,10 +8,8 @@ use serde::Serialize;
 
 use crate::{
     cli::error::Report,
-    proto::v1::{
-        self, InstanceStatus, RaiseEventResponse, RuntimeStatus, StartOutcome, StartSingletonResponse,
-        WatchStatusResponse,
-    },
+    client::WatchItem,
+    proto::v1::{self, InstanceStatus, RaiseEventResponse, RuntimeStatus, StartOutcome, StartSingletonResponse},
 };
 
 #[derive(Serialize)]
@@ -73,8 +71,7 @@ pub struct Started<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Watched<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Status<'a>>,
+    status: Status<'a>,
     sequence: String,
     resync: bool,
 }
@@ -161,12 +158,8 @@ impl<'a> Started<'a> {
 // === impl Watched ===
 
 impl<'a> Watched<'a> {
-    pub fn of(item: &'a WatchStatusResponse) -> Watched<'a> {
-        Watched {
-            status: item.status.as_ref().map(Status::of),
-            sequence: item.sequence.to_string(),
-            resync: item.resync,
-        }
+    pub fn of(item: &'a WatchItem) -> Watched<'a> {
+        Watched { status: Status::of(&item.status), sequence: item.sequence.to_string(), resync: item.resync }
     }
 }
 

@@ -12,8 +12,11 @@ use serde::Serialize;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use self::paint::Paint;
-use super::{error::Error, exit::Exit};
-use crate::proto::v1::{InstanceStatus, RaiseEventResponse, StartSingletonResponse, WatchStatusResponse};
+use super::{Error, Exit};
+use crate::{
+    client::{Interruption, WatchItem},
+    proto::v1::{InstanceStatus, RaiseEventResponse, StartSingletonResponse},
+};
 
 /// How results are printed.
 pub struct Output {
@@ -48,7 +51,7 @@ impl Output {
         if self.json { Ok(()) } else { write(&text::watch_head()) }
     }
 
-    pub fn watched(&self, item: &WatchStatusResponse) -> Result<(), Error> {
+    pub fn watched(&self, item: &WatchItem) -> Result<(), Error> {
         if item.resync && !self.json {
             notice("some transitions could not be delivered; this is the status now:");
         }
@@ -82,6 +85,11 @@ impl Output {
 pub fn write(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Output)
+}
+
+/// A watch has lost its connection and goes on by itself.
+pub fn interrupted(interruption: &Interruption) {
+    notice(&text::interrupted(interruption));
 }
 
 /// Something that people may want to know. A closed stderr is no reason to stop.

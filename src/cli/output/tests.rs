@@ -1,7 +1,7 @@
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use prost_types::Timestamp;
-use tonic::{Code, Status};
+use tonic::{Code, ConnectError, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::*;
@@ -121,7 +121,7 @@ revision                  3
 
 #[test]
 fn watched_items_line_up_below_the_head() {
-    let item = WatchStatusResponse { status: Some(failed()), sequence: 3, ..WatchStatusResponse::default() };
+    let item = WatchItem { status: failed(), sequence: 3, resync: false };
     let expected = "\
 UPDATED                   SEQUENCE    REVISION  STATUS      ATTEMPT  EXECUTION                         WORKER
 2023-11-14T22:13:21.123Z         3  9007199254740993  Failed            1  0123456789abcdef0123456789abcdef  host-1
@@ -135,8 +135,10 @@ UPDATED                   SEQUENCE    REVISION  STATUS      ATTEMPT  EXECUTION  
 
 #[test]
 fn a_watched_item_as_json_has_its_number_as_a_string() {
-    let item = WatchStatusResponse { status: None, sequence: 3, resync: true, heartbeat: false };
-    assert_eq!(json::object(&json::Watched::of(&item)), r#"{"sequence":"3","resync":true}"#);
+    let item = WatchItem { status: running(), sequence: 3, resync: true };
+    let json = json::object(&json::Watched::of(&item));
+    assert!(json.starts_with(r#"{"status":{"instanceId":"nightly","#), "{json}");
+    assert!(json.ends_with(r#"},"sequence":"3","resync":true}"#), "{json}");
 }
 
 #[test]
@@ -151,6 +153,20 @@ fn colours_only_where_they_are_wanted() {
     assert!(!text::status(&running(), Paint::Plain).contains('\u{1b}'));
 }
 
+#[test]
+fn a_lost_connection_is_told_with_where_the_watch_goes_on() {
+    let mut interruption = Interruption {
+        error: Some(Status::unavailable("draining").into()),
+        wait: Duration::from_micros(250_700),
+        after_revision: Some(9),
+    };
+    let expected = "connection lost (draining); resuming after revision 9 in 250 ms";
+    assert_eq!(text::interrupted(&interruption), expected);
+    interruption = Interruption { error: None, after_revision: None, ..interruption };
+    let expected = "connection lost (the server ended the stream); beginning again in 250 ms";
+    assert_eq!(text::interrupted(&interruption), expected);
+}
+
 fn taken() -> Error {
     let mut details = ErrorDetails::new();
     details.set_error_info(
@@ -159,20 +175,24 @@ fn taken() -> Error {
         HashMap::from([("instance_id".to_owned(), "nightly".to_owned())]),
     );
     let message = "An instance with ID 'nightly' already exists.";
-    Error::Refused(Box::new(Status::with_error_details(Code::AlreadyExists, message, details)))
+    Error::Call(Status::with_error_details(Code::AlreadyExists, message, details).into())
 }
 
 fn invalid() -> Error {
     let mut details = ErrorDetails::new();
-    details.set_error_info("INVALID_REQUEST", "soloist", HashMap::new());
+    details.set_error_info("INVALID_FIELD", "soloist", HashMap::new());
     details.add_bad_request_violation("instance_id", "must not be empty");
     details.add_bad_request_violation("tags", "must be at most 32");
-    Error::Refused(Box::new(Status::with_error_details(Code::InvalidArgument, "2 fields are wrong", details)))
+    Error::Call(Status::with_error_details(Code::InvalidArgument, "2 fields are wrong", details).into())
+}
+
+fn unreachable() -> Error {
+    let refused = ConnectError(io::Error::other("refused").into());
+    Error::Call(Status::from_error(refused.into()).into())
 }
 
 #[test]
 fn errors_as_text() {
-    let unreachable = Error::Unreachable { address: "http://localhost:4001".into(), why: "refused".into() };
     let cases = [
         (
             taken(),
@@ -185,15 +205,15 @@ error: An instance with ID 'nightly' already exists.
             invalid(),
             "\
 error: 2 fields are wrong
-  reason: INVALID_REQUEST (INVALID_ARGUMENT)
+  reason: INVALID_FIELD (INVALID_ARGUMENT)
   instance_id: must not be empty
   tags: must be at most 32",
         ),
         (
-            unreachable,
+            unreachable(),
             "\
-error: no Soloist server can be reached at http://localhost:4001 (refused)
-Start one with `soloist dev`, or name another one with --server or SOLOIST_SERVER.",
+error: cannot connect to the server: refused
+Start a server with `soloist dev`, or name one with --server or SOLOIST_SERVER.",
         ),
     ];
     for (error, expected) in cases {
@@ -214,7 +234,7 @@ fn errors_as_json() {
     assert_eq!(
         json(invalid()),
         concat!(
-            r#"{"error":{"code":"INVALID_ARGUMENT","message":"2 fields are wrong","reason":"INVALID_REQUEST","#,
+            r#"{"error":{"code":"INVALID_ARGUMENT","message":"2 fields are wrong","reason":"INVALID_FIELD","#,
             r#""domain":"soloist","violations":[{"field":"instance_id","description":"must not be empty"},"#,
             r#"{"field":"tags","description":"must be at most 32"}]}}"#
         )
@@ -238,7 +258,8 @@ fn exit_codes() {
         (taken(), 75),
         (invalid(), 1),
         (Error::Usage("no".into()), 2),
-        (Error::Unreachable { address: String::new(), why: String::new() }, 1),
+        (unreachable(), 1),
+        (Error::TimedOut(Duration::from_secs(1)), 1),
         (Error::Config(ConfigError::Wrong(Vec::new())), 2),
         (broken_pipe, 0),
         (Error::Output(io::ErrorKind::StorageFull.into()), 1),

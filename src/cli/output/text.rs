@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, time::SystemTime};
 use prost_types::Timestamp;
 
 use super::paint::Paint;
-use crate::proto::v1::{
-    InstanceStatus, RaiseEventResponse, RuntimeStatus, StartOutcome, StartSingletonResponse, WatchStatusResponse,
+use crate::{
+    cli::error,
+    client::{Interruption, WatchItem},
+    proto::v1::{InstanceStatus, RaiseEventResponse, RuntimeStatus, StartOutcome, StartSingletonResponse},
 };
 
 /// Names and values, one line each; values of several lines are indented.
@@ -48,8 +50,8 @@ pub fn watch_head() -> String {
     row(["UPDATED", "SEQUENCE", "REVISION", "STATUS", "ATTEMPT", "EXECUTION", "WORKER"].map(String::from), |s| s)
 }
 
-pub fn watched(item: &WatchStatusResponse, paint: Paint) -> String {
-    let Some(status) = &item.status else { return String::new() };
+pub fn watched(item: &WatchItem, paint: Paint) -> String {
+    let status = &item.status;
     let runtime = status.runtime_status();
     let cells = [
         status.last_updated_at.as_ref().map(moment).unwrap_or_default(),
@@ -66,6 +68,16 @@ pub fn watched(item: &WatchStatusResponse, paint: Paint) -> String {
     notes.add("pending", &status.pending_reason);
     let notes: String = notes.to_text().lines().map(|line| format!("  {line}\n")).collect();
     row(cells, |cell| paint.status(runtime, &cell)) + &notes
+}
+
+pub fn interrupted(interruption: &Interruption) -> String {
+    let Interruption { error, wait, after_revision } = interruption;
+    let why = error.as_ref().map_or("the server ended the stream".into(), error::told);
+    let from = match after_revision {
+        Some(revision) => format!("resuming after revision {revision}"),
+        None => "beginning again".into(),
+    };
+    format!("connection lost ({why}); {from} in {} ms", wait.as_millis())
 }
 
 pub fn progress(status: &InstanceStatus) -> String {

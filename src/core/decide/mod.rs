@@ -55,6 +55,7 @@ pub fn decide(found: Found<'_>, command: &Command) -> Result<Decision, Rejection
         Command::Grant(grant) => run::grant(found, grant),
         Command::Report(report) => run::report(found, report),
         Command::TakeBack(proof) => run::take_back(found, *proof),
+        Command::Lengthen(ttl) => Ok(run::lengthen(found, *ttl)),
         Command::Tick => Ok(timer::tick(found)),
     }
 }

@@ -11,6 +11,7 @@ use crate::core::{
     limits,
     rejection::Rejection,
     status::Failure,
+    time::Span,
 };
 
 /// Grants the run to a worker, unless the offer was overtaken.
@@ -111,4 +112,11 @@ pub(super) fn take_back(found: Found<'_>, proof: Proof) -> Result<Decision, Reje
         .filter(|lease| lease.proof() == proof && !lease.accepted)
         .ok_or(Rejection::StaleFencingToken { presented: proof.token })?;
     Ok(Decision::done(vec![Event::LeaseEnded(LeaseEnd::TakenBack)]))
+}
+
+/// Makes the lease longer, where it is shorter and could be renewed.
+pub(super) fn lengthen(found: Found<'_>, ttl: Span) -> Decision {
+    let lease = found.instance.and_then(|instance| instance.lease.as_ref());
+    let shorter = lease.filter(|lease| lease.ttl < ttl && lease.check(lease.proof(), found.now.steady).is_ok());
+    Decision::done(shorter.map(|_| Event::LeaseLengthened { ttl }).into_iter().collect())
 }

@@ -12,6 +12,7 @@ use crate::core::{
     rejection::Rejection,
     request::{Outcome, Remembered},
 };
+use crate::mutant::Mutant;
 
 /// Checks and starts.
 pub(super) fn start(found: Found<'_>, start: &Start) -> Result<Decision, Rejection> {
@@ -37,6 +38,9 @@ fn on_conflict(
     start: &Start,
 ) -> Result<(Outcome, ExecutionId, Vec<Event>), Rejection> {
     let existing = || Box::new(instance.view(found.key, found.now));
+    if Mutant::StartOverLive.is_on() && start.conflict_policy == ConflictPolicy::Fail {
+        return Ok((Outcome::Started, start.execution, vec![started(start)]));
+    }
     match start.conflict_policy {
         ConflictPolicy::Fail => Err(Rejection::AlreadyRunning(existing())),
         ConflictPolicy::UseExisting if instance.execution.spec.function != start.spec.function => {
@@ -67,7 +71,7 @@ fn remembered<'a>(found: Found<'a>, start: &Start) -> Result<Option<&'a Remember
 }
 
 fn remember(found: Found<'_>, start: &Start, outcome: Outcome, execution: ExecutionId, events: &mut Vec<Event>) {
-    let Some(request) = &start.request else { return };
+    let Some(request) = start.request.as_ref().filter(|_| !Mutant::ForgetRequest.is_on()) else { return };
     let accepted_at = found.now.steady;
     let to_forget = found
         .instance

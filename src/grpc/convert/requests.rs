@@ -36,8 +36,7 @@ pub fn start(door: &Door, hub: &TaskHub, request: v1::StartSingletonRequest) -> 
     let conflict_policy = conflict_policy(&mut wrong, request.conflict_policy);
     let replaceable = replaceable(&mut wrong, request.replaceable_statuses.as_ref());
     let spec = spec(&mut wrong, &request);
-    wrong.finish()?;
-    let (Some(key), Some(spec)) = (key, spec) else { return Err(Status::internal("a violation was not named")) };
+    let (key, spec) = wrong.finish(key.zip(spec))?;
     let request_memory = door.engine.config().request_memory;
     let digest = content(&request, &spec, conflict_policy, replaceable);
     let start = Start {
@@ -52,13 +51,33 @@ pub fn start(door: &Door, hub: &TaskHub, request: v1::StartSingletonRequest) -> 
 }
 
 /// Everything that a start asks for, as one number: the same request id must ask for the same.
+///
+/// It is kept on the disk, and a retry may reach a newer server: fixed for ever, so what is asked for in a new way is
+/// added behind the rest, and only where it is asked for.
 fn content(request: &v1::StartSingletonRequest, spec: &Spec, policy: ConflictPolicy, replaceable: Replaceable) -> u128 {
+    let policy = match policy {
+        ConflictPolicy::Fail => 1,
+        ConflictPolicy::UseExisting => 2,
+        ConflictPolicy::Replace => 3,
+    };
+    let worker_kind = match spec.worker_kind {
+        WorkerKind::Any => 1,
+        WorkerKind::Native => 2,
+    };
+    let Replaceable { completed, failed, terminated } = replaceable;
+    let RetryPolicy { max_attempts, initial_backoff, max_backoff, multiplier } = spec.retry;
+    let span = |span: Option<Span>| span.map_or(-1, Span::as_micros).to_le_bytes();
     let mut digest = Digest::default()
         .part(spec.function.as_str().as_bytes())
         .optional(request.input.as_deref())
         .part(spec.version.as_bytes())
-        .part(format!("{policy:?} {replaceable:?} {:?} {:?}", spec.worker_kind, spec.retry).as_bytes())
-        .part(format!("{:?} {:?}", spec.start_deadline, spec.run_timeout).as_bytes());
+        .part(&[policy, worker_kind, completed.into(), failed.into(), terminated.into()])
+        .part(&max_attempts.to_le_bytes())
+        .part(&span(Some(initial_backoff)))
+        .part(&span(Some(max_backoff)))
+        .part(&multiplier.to_le_bytes())
+        .part(&span(spec.start_deadline))
+        .part(&span(spec.run_timeout));
     for (key, value) in &spec.tags {
         digest = digest.part(key.as_bytes()).part(value.as_bytes());
     }
@@ -133,14 +152,14 @@ fn retry(wrong: &mut Violations, policy: &v1::RetryPolicy) -> RetryPolicy {
 
 fn duration(wrong: &mut Violations, field: &str, duration: Option<Duration>, min: Span) -> Option<Span> {
     let given = duration?;
-    let micros = i128::from(given.seconds) * 1_000_000 + i128::from(given.nanos) / 1_000;
-    let bounds = i128::from(min.as_micros())..=i128::from(limits::DURATION_MAX.as_micros());
-    if !bounds.contains(&micros) || given.nanos.unsigned_abs() > 999_999_999 {
+    let nanos = i128::from(given.seconds) * 1_000_000_000 + i128::from(given.nanos);
+    let bounds = i128::from(min.as_micros()) * 1_000..=i128::from(limits::DURATION_MAX.as_micros()) * 1_000;
+    if !bounds.contains(&nanos) || given.nanos.unsigned_abs() > 999_999_999 {
         let least = if min == Span::ZERO { "0 s" } else { "1 ms" };
         let shown = format!("{} s and {} ns", given.seconds, given.nanos);
         wrong.add(field, format!("must be {least} to 365 days"), &shown);
     }
-    i64::try_from(micros).ok().map(Span::from_micros)
+    i64::try_from(nanos / 1_000).ok().map(Span::from_micros)
 }
 
 fn tags(wrong: &mut Violations, tags: &HashMap<String, String>) {
@@ -169,8 +188,7 @@ pub fn raise_event(
     let name = wrong.name("name", &request.name);
     payload(&mut wrong, "input", request.input.as_deref(), door.payload_bytes_max);
     let expected_execution = expected_execution(&mut wrong, &request.expected_execution_id);
-    wrong.finish()?;
-    let (Some(key), Some(name)) = (key, name) else { return Err(Status::internal("a violation was not named")) };
+    let (key, name) = wrong.finish(key.zip(name))?;
     Ok((key, RaiseEvent { name, input: request.input.map(Arc::from), expected_execution }))
 }
 
@@ -179,8 +197,7 @@ pub fn terminate(hub: &TaskHub, request: &v1::TerminateInstanceRequest) -> Resul
     wrong.check_bytes("reason", &request.reason, limits::REASON_BYTES_MAX);
     let expected_execution = expected_execution(&mut wrong, &request.expected_execution_id);
     let key = instance_key(&mut wrong, hub, &request.instance_id);
-    wrong.finish()?;
-    let key = key.ok_or_else(|| Status::internal("a violation was not named"))?;
+    let key = wrong.finish(key)?;
     Ok((key, Terminate { reason: request.reason.as_str().into(), expected_execution }))
 }
 
@@ -196,8 +213,7 @@ pub fn wish(request: &v1::WatchStatusRequest) -> Wish {
 pub fn key(hub: &TaskHub, instance_id: &str) -> Result<InstanceKey, Status> {
     let mut wrong = Violations::default();
     let key = instance_key(&mut wrong, hub, instance_id);
-    wrong.finish()?;
-    key.ok_or_else(|| Status::internal("a violation was not named"))
+    wrong.finish(key)
 }
 
 fn instance_key(wrong: &mut Violations, hub: &TaskHub, id: &str) -> Option<InstanceKey> {
@@ -233,5 +249,39 @@ pub fn started(started: Started) -> v1::StartSingletonResponse {
         first_outcome: first_outcome.into(),
         execution_id: started.execution.to_string(),
         status: Some(to_wire(started.status, None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Changing any of these would have a retry over an upgrade refused as another request.
+    #[test]
+    fn digests_are_pinned() {
+        let digest = |request: v1::StartSingletonRequest| {
+            let mut wrong = Violations::default();
+            let policy = conflict_policy(&mut wrong, request.conflict_policy);
+            let replaceable = replaceable(&mut wrong, request.replaceable_statuses.as_ref());
+            let spec = spec(&mut wrong, &request);
+            let spec = wrong.finish(spec).expect("a valid request");
+            content(&request, &spec, policy, replaceable)
+        };
+        let plain = v1::StartSingletonRequest { function_name: "f".into(), ..Default::default() };
+        let all = v1::StartSingletonRequest {
+            input: Some("in".into()),
+            version: "2".into(),
+            conflict_policy: v1::ConflictPolicy::Replace.into(),
+            worker_kind: v1::WorkerKind::Native.into(),
+            replaceable_statuses: Some(v1::ReplaceableStatuses { statuses: vec![v1::RuntimeStatus::Failed.into()] }),
+            retry: Some(v1::RetryPolicy { max_attempts: 3, multiplier: 1.5, ..Default::default() }),
+            start_deadline: Some(Duration { seconds: 5, nanos: 0 }),
+            run_timeout: Some(Duration { seconds: 7, nanos: 0 }),
+            tags: HashMap::from([("a".into(), "1".into()), ("b".into(), "2".into())]),
+            ..plain.clone()
+        };
+        let golden =
+            [185_473_542_121_761_664_957_261_457_639_991_099_754, 133_005_010_112_695_731_560_459_191_119_867_214_959];
+        assert_eq!([digest(plain), digest(all)], golden);
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 
 /// Violations that are named one by one.
 const NAMED_MAX: usize = 16;
-/// Bytes of a value that are echoed.
+/// Bytes of a value that are echoed, escapes included.
 const ECHOED_BYTES_MAX: usize = 64;
 
 #[derive(Debug, Default)]
@@ -49,9 +49,11 @@ impl Violations {
         Some(format!("{}: {}{more}", first.field, first.description))
     }
 
-    /// Nothing, or everything that is wrong as one error.
-    pub fn finish(mut self) -> Result<(), Status> {
-        let Some(message) = self.summary() else { return Ok(()) };
+    /// What was parsed, or everything that is wrong as one error. What could not be parsed has been named.
+    pub fn finish<T>(mut self, parsed: Option<T>) -> Result<T, Status> {
+        let Some(message) = self.summary() else {
+            return parsed.ok_or_else(|| Status::internal("what could not be parsed was not named"));
+        };
         if self.unnamed > 0 {
             self.named.push(FieldViolation::new("…", format!("and {} more", self.unnamed)));
         }
@@ -69,12 +71,15 @@ impl Violations {
     }
 }
 
-/// The value as it may stand in an error: quoted, escaped, and cut.
+/// The value as it may stand in an error: escaped, cut so that what stands there is short, and quoted.
 fn echo(value: &str) -> String {
-    let mut end = value.len().min(ECHOED_BYTES_MAX);
-    while !value.is_char_boundary(end) {
-        end -= 1;
+    let mut shown = String::new();
+    for c in value.chars() {
+        let escaped = c.escape_debug();
+        if shown.len() + escaped.clone().map(char::len_utf8).sum::<usize>() > ECHOED_BYTES_MAX {
+            return format!("'{shown}'… ({} bytes)", value.len());
+        }
+        shown.extend(escaped);
     }
-    let cut = if end < value.len() { format!("… ({} bytes)", value.len()) } else { String::new() };
-    format!("'{}'{cut}", value[..end].escape_debug())
+    format!("'{shown}'")
 }

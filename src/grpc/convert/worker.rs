@@ -1,7 +1,7 @@
 //! What workers say and are told.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -20,7 +20,6 @@ use crate::{
         lease::{Cancellation, Proof},
         limits,
         status::Failure,
-        time::Now,
     },
     engine::workers::StopReason,
     grpc::Door,
@@ -33,7 +32,7 @@ pub struct Registration {
     pub worker: Name,
     pub functions: Vec<Name>,
     pub max_runs: u32,
-    pub held: HashMap<Proof, InstanceKey>,
+    pub held: BTreeMap<Proof, InstanceKey>,
 }
 
 /// What a worker says once it is registered.
@@ -61,8 +60,7 @@ pub fn registration(hub: &TaskHub, register: &v1::Register) -> Result<Registrati
     }
     let functions: BTreeSet<Name> = names(&mut wrong, "register.functions", &register.functions).into_iter().collect();
     let held = claims(&mut wrong, "register.held", hub, &register.held);
-    wrong.finish()?;
-    let worker = worker.ok_or_else(|| Status::internal("a violation was not named"))?;
+    let worker = wrong.finish(worker)?;
     let held = held.into_iter().map(|(key, proof)| (proof, key)).collect();
     Ok(Registration { worker, functions: functions.into_iter().collect(), max_runs: register.max_runs, held })
 }
@@ -145,7 +143,7 @@ pub fn claim(key: &InstanceKey, proof: Proof) -> v1::Claim {
     v1::Claim { instance_id: key.id().into(), fencing_token: proof.token.0, claim_id: proof.claim.0.to_vec() }
 }
 
-pub fn run(key: &InstanceKey, run: &Run, input: Option<String>, now: Now) -> v1::Run {
+pub fn run(key: &InstanceKey, run: &Run, input: Option<String>) -> v1::Run {
     v1::Run {
         claim: Some(claim(key, run.proof)),
         execution_id: run.execution.to_string(),
@@ -154,7 +152,7 @@ pub fn run(key: &InstanceKey, run: &Run, input: Option<String>, now: Now) -> v1:
         input,
         attempt: run.attempt,
         tags: run.spec.tags.clone().into_iter().collect(),
-        deadline: run.deadline.map(|deadline| shown(now.shown(deadline))),
+        deadline: run.deadline.map(shown),
     }
 }
 

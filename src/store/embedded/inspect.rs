@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, fs, io::ErrorKind};
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::{
+    super::{ReadError, Table},
     FORMAT,
     folder::{Folder, OpenError},
-    mark, schema,
+    mark, reader, schema,
 };
 
 /// A file system of SQLite's that takes no locks and shares no memory: nobody else has the database open, since we
@@ -29,12 +30,17 @@ pub(super) fn inspect(folder: &Folder) -> Result<(), OpenError> {
             _ => {}
         }
     }
-    let (meta, commit_number) = read.map_err(|source| folder.refused(source))?;
+    let Found { meta, last_commit, damage } = read.map_err(|source| folder.refused(source))?;
     check_meta(folder, &meta)?;
-    let commit_number = commit_number.and_then(|number| u64::try_from(number).ok());
+    let commit_number = last_commit.and_then(|number| u64::try_from(number).ok());
     let found = commit_number.ok_or_else(|| folder.damaged("its partitions are missing"))?;
+    if let Some(mark) = mark.filter(|mark| found < *mark) {
+        return Err(OpenError::ShortOfMark { folder: folder.path().into(), found, mark });
+    }
+    if let Some(damage) = damage {
+        return Err(folder.damaged(damage.to_string()));
+    }
     match mark {
-        Some(mark) if found < mark => Err(OpenError::ShortOfMark { folder: folder.path().into(), found, mark }),
         Some(_) => Ok(()),
         None => {
             // A copy without its MARK is still a good copy, and a MARK that was torn before its first line was whole
@@ -50,17 +56,32 @@ pub(super) fn inspect(folder: &Folder) -> Result<(), OpenError> {
 
 type Meta = BTreeMap<String, String>;
 
+/// What a database says before it is used.
+struct Found {
+    meta: Meta,
+    last_commit: Option<i64>,
+    damage: Option<ReadError>,
+}
+
+/// What every start reads in any case. That it is whole must be known before the first write, which a refused
+/// database would have to be rid of again; the other rows are checked when they are asked for.
+const READ_AT_START: [Table; 2] = [Table::Record, Table::Request];
+
 /// Reads through the log without touching a file: its index is built in memory, where an exclusive connection keeps
 /// it, instead of in the shared file beside the database.
-fn read(folder: &Folder) -> rusqlite::Result<(Meta, Option<i64>)> {
+fn read(folder: &Folder) -> rusqlite::Result<Found> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags_and_vfs(folder.database(), flags, UNSHARED)?;
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     database.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     let mut statement = database.prepare(schema::SELECT_META)?;
     let meta = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Meta>>()?;
-    let last = database.query_row(schema::SELECT_LAST_COMMIT, (), |row| row.get(0))?;
-    Ok((meta, last))
+    let last_commit = database.query_row(schema::SELECT_LAST_COMMIT, (), |row| row.get(0))?;
+    let mut damage = None;
+    for table in READ_AT_START {
+        damage = damage.or(reader::first_damaged(&database, table)?);
+    }
+    Ok(Found { meta, last_commit, damage })
 }
 
 fn check_meta(folder: &Folder, meta: &Meta) -> Result<(), OpenError> {

@@ -164,6 +164,10 @@ impl Store for Embedded {
         self.readers.read(table, arrival, from, limit)
     }
 
+    fn check(&self) -> Result<(), CommitError> {
+        self.health.check().map_err(|failure| CommitError::OutcomeUnknown(failure.into()))
+    }
+
     /// Waits for the reads that run, empties the log into the database, writes MARK and lets go of the folder. Every
     /// later call fails.
     fn close(&self) -> Result<(), CommitError> {

@@ -135,6 +135,20 @@ impl Drop for Reader<'_> {
     }
 }
 
+/// What is wrong with the first row of the table that is not what was written.
+pub(super) fn first_damaged(connection: &Connection, table: Table) -> rusqlite::Result<Option<ReadError>> {
+    const BEFORE_ALL: i64 = i64::MIN;
+    const UNLIMITED: i64 = -1;
+    let mut statement = connection.prepare(schema::sql(table).scan)?;
+    let mut rows = statement.query((BEFORE_ALL, BEFORE_ALL, UNLIMITED))?;
+    while let Some(row) = rows.next()? {
+        if let Err(damaged) = verified(table, row) {
+            return Ok(Some(damaged));
+        }
+    }
+    Ok(None)
+}
+
 /// The row, if it is what was written.
 fn verified(table: Table, row: &rusqlite::Row<'_>) -> Result<Row, ReadError> {
     let number = |n| row.get::<_, i64>(n).ok();

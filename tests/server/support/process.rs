@@ -17,13 +17,15 @@ use tonic::transport::{Channel, Endpoint};
 use super::Client;
 
 /// Nothing in a test takes longer: what does is a failure, not patience.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `soloist serve`. Killed when it is dropped.
 pub struct Server {
     child: Child,
     pub address: String,
     stderr: Arc<Mutex<String>>,
+    /// Ends when the process has said its last word.
+    reader: Option<thread::JoinHandle<()>>,
 }
 
 impl Server {
@@ -32,9 +34,19 @@ impl Server {
         Server::start_with(folder, &[], &[])
     }
 
+    /// The same with leases that no test outlasts, however busy the machine: for stories about other things.
+    pub fn with_long_leases(folder: &Path) -> Server {
+        Server::start_with(folder, &["--lease", "5m"], &[])
+    }
+
     /// The same with further flags and environment variables. Later flags win.
     pub fn start_with(folder: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Server {
         Server::try_start(folder, flags, environment).unwrap_or_else(|(_, stderr)| panic!("not ready: {stderr}"))
+    }
+
+    /// Starts where another one was, so that its clients find this one: `address` is that one's.
+    pub fn start_at(address: &str, folder: &Path, environment: &[(&str, &str)]) -> Server {
+        Server::start_with(folder, &["--listen", address.trim_start_matches("http://")], environment)
     }
 
     /// The same, or how it ended and what it said.
@@ -58,7 +70,7 @@ impl Server {
         let stderr = Arc::new(Mutex::new(String::new()));
         let (ready, is_ready) = mpsc::channel();
         let said = stderr.clone();
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 if let Some(address) = address_in(&line) {
                     let _ = ready.send(address);
@@ -69,7 +81,7 @@ impl Server {
             }
         });
         match is_ready.recv_timeout(PATIENCE) {
-            Ok(address) => Ok(Server { child, address: format!("http://{address}"), stderr }),
+            Ok(address) => Ok(Server { child, address: format!("http://{address}"), stderr, reader: Some(reader) }),
             Err(mpsc::RecvTimeoutError::Disconnected) => {
                 let status = child.wait().expect("it ended");
                 let said = stderr.lock().expect("nobody panics with it").clone();
@@ -137,6 +149,7 @@ impl Server {
         let status = self.child.wait().expect("it ended");
         let _ = done.send(());
         watchdog.join().expect("the watchdog ends");
+        self.reader.take().map_or(Ok(()), thread::JoinHandle::join).expect("its last word was heard");
         let said = self.stderr.lock().expect("nobody panics with it").clone();
         (status, said)
     }

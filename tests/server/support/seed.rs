@@ -23,6 +23,11 @@ impl Seed {
         mixed ^ (mixed >> 31)
     }
 
+    /// A seed for somebody who draws beside us.
+    pub fn fork(&mut self) -> Seed {
+        Seed(self.next())
+    }
+
     /// A number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::Server;
+use super::{Server, process::PATIENCE};
 
 /// One stream of one worker.
 pub struct RawWorker {
@@ -29,16 +29,28 @@ impl RawWorker {
         max_runs: u32,
         held: Vec<v1::Claim>,
     ) -> RawWorker {
+        let joined = RawWorker::try_come_back(server, name, functions, max_runs, held).await;
+        joined.unwrap_or_else(|status| panic!("not registered: {status:?}"))
+    }
+
+    /// The same, or how the server refused.
+    pub async fn try_come_back(
+        server: &Server,
+        name: &str,
+        functions: &[&str],
+        max_runs: u32,
+        held: Vec<v1::Claim>,
+    ) -> Result<RawWorker, Status> {
         let (say, said) = mpsc::channel(1024);
-        let hear = server.workers().await.work(ReceiverStream::new(said)).await.expect("a stream").into_inner();
+        let hear = server.workers().await.work(ReceiverStream::new(said)).await?.into_inner();
         let mut worker = RawWorker { say, hear, sequence: 0, registered: v1::Registered::default() };
         let functions = functions.iter().map(|function| (*function).into()).collect();
         worker.say(Say::Register(v1::Register { worker_name: name.into(), functions, max_runs, held })).await;
-        match worker.hear().await {
+        match worker.try_hear().await?.expect("the stream does not end") {
             Heard::Registered(registered) => worker.registered = registered,
             other => panic!("not registered: {other:?}"),
         }
-        worker
+        Ok(worker)
     }
 
     /// Says something; answers its number.
@@ -56,7 +68,9 @@ impl RawWorker {
 
     /// The same, or how the stream ended.
     pub async fn try_hear(&mut self) -> Result<Option<Heard>, Status> {
-        Ok(self.hear.message().await?.map(|response| response.message.expect("the server says something")))
+        let heard = tokio::time::timeout(PATIENCE, self.hear.message()).await;
+        let heard = heard.unwrap_or_else(|_| panic!("the server said nothing for {PATIENCE:?}"));
+        Ok(heard?.map(|response| response.message.expect("the server says something")))
     }
 
     /// The next run that is handed out; heartbeats' answers on the way are passed over.
@@ -113,6 +127,44 @@ impl RawWorker {
         match self.ask(Say::Heartbeat(v1::Heartbeat { claims: claims.to_vec() })).await {
             Heard::HeartbeatAcked(acked) => acked.renewed,
             other => panic!("no answer to a heartbeat: {other:?}"),
+        }
+    }
+
+    /// Reports that the attempt has failed.
+    pub async fn fail(&mut self, run: &v1::Run, message: &str, non_retriable: bool) -> Heard {
+        let failure = v1::Failure {
+            error_type: "Oops".into(),
+            message: message.into(),
+            details: "at line 7".into(),
+            non_retriable,
+        };
+        self.ask(Say::Failed(v1::Failed { claim: run.claim.clone(), failure: Some(failure) })).await
+    }
+
+    /// Gives the run back.
+    pub async fn give_back(&mut self, run: &v1::Run) -> Heard {
+        self.ask(Say::Stopped(v1::Stopped { claim: run.claim.clone() })).await
+    }
+
+    /// The next order to stop; heartbeats' answers on the way are passed over.
+    pub async fn cancel(&mut self) -> v1::Cancel {
+        loop {
+            match self.hear().await {
+                Heard::Cancel(cancel) => return cancel,
+                Heard::HeartbeatAcked(_) => {}
+                other => panic!("no cancel: {other:?}"),
+            }
+        }
+    }
+
+    /// The next event; heartbeats' answers on the way are passed over.
+    pub async fn event(&mut self) -> v1::Event {
+        loop {
+            match self.hear().await {
+                Heard::Event(event) => return event,
+                Heard::HeartbeatAcked(_) => {}
+                other => panic!("no event: {other:?}"),
+            }
         }
     }
 }

@@ -1,0 +1,114 @@
+//! Deliberate faults. The simulation in `tests/sim` must find each of them: a proof that can't fail proves nothing.
+//!
+//! Without the feature `mutants` no fault can be switched on, and nothing is left of them in the program.
+
+/// A guarantee that is broken, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    // One.
+    StartOverLive,
+    ForgetRequest,
+    ForgetRequestsAtRecovery,
+    // One worker.
+    SkipLeaseWait,
+    EndLeasesAtRecovery,
+    // Durable first.
+    AnswerBeforeFlush,
+    RejectBeforeFlush,
+    ReadUncommitted,
+    CarryOutBeforeFlush,
+    NumberThenQueue,
+    // Nothing lost.
+    LoseRecord,
+    ReuseArrivals,
+    UnrememberReport,
+    LoseTimersAtRecovery,
+    LoseOffersAtRecovery,
+    DropOffer,
+    DropTimer,
+    DropHandOut,
+    DropClaimEnd,
+    DropEvents,
+    // Fenced.
+    ReuseToken,
+    StepBackAtRecovery,
+    BelieveAnyProof,
+    TakeReportAfterEnd,
+    // Watch.
+    SkipSequence,
+    DropPublication,
+    SubscribeLate,
+    HideLag,
+    HideGapAtResume,
+    // Fail-stop.
+    CarryOnAfterFailure,
+}
+
+#[cfg(not(feature = "mutants"))]
+impl Mutant {
+    #[inline(always)]
+    pub(crate) const fn is_on(self) -> bool {
+        false
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub use switch::with;
+
+#[cfg(feature = "mutants")]
+mod switch {
+    use std::cell::Cell;
+
+    use super::Mutant;
+
+    thread_local! {
+        static ON: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Does something with a fault switched on, in this thread.
+    pub fn with<T>(mutant: Mutant, what: impl FnOnce() -> T) -> T {
+        ON.set(Some(mutant));
+        let done = what();
+        ON.set(None);
+        done
+    }
+
+    impl Mutant {
+        pub const ALL: [Mutant; 30] = [
+            Mutant::StartOverLive,
+            Mutant::ForgetRequest,
+            Mutant::ForgetRequestsAtRecovery,
+            Mutant::SkipLeaseWait,
+            Mutant::EndLeasesAtRecovery,
+            Mutant::AnswerBeforeFlush,
+            Mutant::RejectBeforeFlush,
+            Mutant::ReadUncommitted,
+            Mutant::CarryOutBeforeFlush,
+            Mutant::NumberThenQueue,
+            Mutant::LoseRecord,
+            Mutant::ReuseArrivals,
+            Mutant::UnrememberReport,
+            Mutant::LoseTimersAtRecovery,
+            Mutant::LoseOffersAtRecovery,
+            Mutant::DropOffer,
+            Mutant::DropTimer,
+            Mutant::DropHandOut,
+            Mutant::DropClaimEnd,
+            Mutant::DropEvents,
+            Mutant::ReuseToken,
+            Mutant::StepBackAtRecovery,
+            Mutant::BelieveAnyProof,
+            Mutant::TakeReportAfterEnd,
+            Mutant::SkipSequence,
+            Mutant::DropPublication,
+            Mutant::SubscribeLate,
+            Mutant::HideLag,
+            Mutant::HideGapAtResume,
+            Mutant::CarryOnAfterFailure,
+        ];
+
+        pub(crate) fn is_on(self) -> bool {
+            ON.get() == Some(self)
+        }
+    }
+}

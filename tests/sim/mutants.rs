@@ -1,0 +1,23 @@
+//! Each deliberate fault is found: `cargo test --features mutants --test sim mutants`.
+
+use soloist::mutant::{Mutant, with};
+
+use crate::play::play;
+
+/// Seeds within which each of them must be found.
+const SEEDS_MAX: u64 = 500;
+
+#[test]
+fn every_mutant_is_caught() {
+    let mut survived = Vec::new();
+    for mutant in Mutant::ALL {
+        // Only what the fault alone brings about counts.
+        let found = |seed: &u64| with(mutant, || play(*seed)).err().filter(|_| play(*seed).is_ok());
+        let caught = (1..=SEEDS_MAX).find_map(|seed| found(&seed).map(|how| (seed, how)));
+        match caught {
+            Some((seed, how)) => println!("{mutant:?}: {seed} seeds; {}", how.lines().next().unwrap_or_default()),
+            None => survived.push(mutant),
+        }
+    }
+    assert!(survived.is_empty(), "survived {SEEDS_MAX} seeds: {survived:?}");
+}

@@ -1,0 +1,258 @@
+//! One seed's play from its first boot to the last comparison.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+};
+
+use soloist::{
+    checker::{self, Rules},
+    core::ids::InstanceKey,
+    store::memory::Fault,
+};
+
+use crate::{
+    client,
+    house::{Crash, House, Reply},
+    stage::{MILLI, SECOND},
+    watcher, worker,
+    world::World,
+};
+
+/// Virtual time after which everything must have come to its end once it is calm.
+const CALM_MAX: i64 = 600 * SECOND;
+/// Steps of one play: more of them are a loop.
+const STEPS_MAX: u64 = 400_000;
+
+/// What one play came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub steps: u64,
+    pub calls: usize,
+    /// Instance ids whose calls the checker could not put in order within its bounds.
+    pub undecided: usize,
+    /// Of everything that was seen, in its order: the same seed gives the same one.
+    pub trace: u64,
+}
+
+/// Plays a seed; the first thing that must not be, if any.
+pub fn play(seed: u64) -> Result<Tally, String> {
+    let world = World::new(seed);
+    let played = catch_unwind(AssertUnwindSafe(|| run(&world)));
+    world.stage.clear();
+    match played {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(format!("a panic: {}", text.unwrap_or_default()))
+        }
+    }
+}
+
+fn run(world: &Rc<World>) -> Result<Tally, String> {
+    let dice = &world.dice;
+    world.house.start()?;
+    for number in 0..dice.between(1, 5).unsigned_abs() {
+        world.stage.spawn(client::client(world.clone(), number));
+    }
+    for number in 0..dice.between(1, 4).unsigned_abs() {
+        world.stage.spawn(worker::worker(world.clone(), number));
+    }
+    for number in 0..dice.between(0, 5).unsigned_abs() {
+        world.stage.spawn(watcher::watcher(world.clone(), number));
+    }
+    world.stage.spawn(misfortune(world.clone()));
+    let begin = world.stage.now();
+    let calm_at = begin + dice.between(10, 90) * SECOND;
+    let mut steps = Steps { taken: 0, trace: 0 };
+
+    steps.take_until(world, calm_at, || false)?;
+    world.calm.set(true);
+    let is_over = || has_come_to_rest(world);
+    steps.take_until(world, calm_at + CALM_MAX, is_over)?;
+    if !has_come_to_rest(world) {
+        return Err(complain(world));
+    }
+    compare(world, &mut steps)?;
+    let calls = world.witness().history.calls();
+    let undecided = judge(world)?;
+    Ok(Tally { steps: steps.taken, calls, undecided, trace: steps.trace })
+}
+
+struct Steps {
+    taken: u64,
+    trace: u64,
+}
+
+impl Steps {
+    /// Takes one step after the other, chosen by the dice, until that time or until it is over.
+    fn take_until(&mut self, world: &World, until: i64, is_over: impl Fn() -> bool) -> Result<(), String> {
+        let (stage, house) = (&world.stage, &world.house);
+        loop {
+            let ready = stage.ready();
+            let moves = house.moves();
+            let count = ready.len() + moves.len();
+            if count == 0 {
+                let next = [stage.next_alarm(), house.next_moment()].into_iter().flatten().min();
+                match next {
+                    _ if is_over() => return Ok(()),
+                    Some(next) if next <= until => stage.advance_to(next),
+                    _ => {
+                        stage.advance_to(until);
+                        return Ok(());
+                    }
+                }
+                continue;
+            }
+            let choice = world.dice.below(count as u64) as usize;
+            match ready.get(choice) {
+                Some(task) => {
+                    stage.poll(*task);
+                    house.look_again();
+                }
+                None => house.make(moves[choice - ready.len()]),
+            }
+            // What happens one after the other has different times.
+            stage.advance_to(stage.now() + 1);
+            self.taken += 1;
+            self.trace = (self.trace ^ choice as u64 ^ (count as u64) << 16).wrapping_mul(0x100_0000_01b3);
+            let mut witness = world.witness();
+            witness.read_ledger();
+            if let Some(violation) = witness.violation.take() {
+                return Err(violation);
+            }
+            if self.taken > STEPS_MAX {
+                return Err("there is no end of it".into());
+            }
+        }
+    }
+}
+
+/// Crashes, failing disks, clocks that jump, until it gets calm.
+async fn misfortune(world: Rc<World>) {
+    let dice = world.dice.clone();
+    let every = *dice.pick(&[5 * SECOND, 20 * SECOND, 200 * SECOND]);
+    while !world.calm.get() {
+        world.rest(every).await;
+        if world.calm.get() {
+            break;
+        }
+        let commits = 1 + dice.below(5);
+        match dice.below(8) {
+            0 => world.house.jump_clock(dice.between(0, 5 * SECOND)),
+            1 | 2 => world.house.crash(Crash::Planned(Fault::BeforeApplied { commits })),
+            3 | 4 => world.house.crash(Crash::Planned(Fault::AfterApplied { commits })),
+            5 => world.house.crash(Crash::Restarted),
+            _ => world.house.crash(Crash::Killed),
+        }
+        revive(&world).await;
+    }
+    // A fault that was planned may still come.
+    loop {
+        revive(&world).await;
+        world.stage.sleep(5 * SECOND).await;
+    }
+}
+
+async fn revive(world: &World) {
+    let house: &House = &world.house;
+    if house.is_up() {
+        return;
+    }
+    let longest = *world.dice.pick(&[10 * MILLI, SECOND, 20 * SECOND]);
+    world.rest(longest).await;
+    if let Err(what) = house.start() {
+        world.witness().object(what);
+    }
+}
+
+/// Nothing is live, nobody waits, and every watcher has seen everything.
+fn has_come_to_rest(world: &World) -> bool {
+    let witness = world.witness();
+    let all_seen = world.seen.borrow().values().all(|(key, sequence)| *sequence == witness.transitions(key));
+    world.calm.get()
+        && world.house.is_up()
+        && world.house.is_quiet()
+        && all_seen
+        && witness.unfinished().is_empty()
+        && !witness.open.values().any(|call| call.starts_with("client"))
+}
+
+fn complain(world: &World) -> String {
+    let witness = world.witness();
+    let seen: Vec<String> = world
+        .seen
+        .borrow()
+        .iter()
+        .filter(|(_, (key, sequence))| *sequence != witness.transitions(key))
+        .map(|(name, (key, sequence))| format!("{name} has seen {sequence} of {} of {key:?}", witness.transitions(key)))
+        .collect();
+    let waiting: Vec<&String> = witness.open.values().filter(|call| call.starts_with("client")).collect();
+    format!(
+        "it does not come to rest: {:?}; unanswered {waiting:?}; {seen:?}; the server is {}",
+        witness.unfinished(),
+        if world.house.is_up() { "up" } else { "down" }
+    )
+}
+
+/// One more crash: what the next server knows is what was durable, remembered requests included.
+fn compare(world: &Rc<World>, steps: &mut Steps) -> Result<(), String> {
+    world.house.crash(Crash::Killed);
+    world.house.start()?;
+    let engine = world.house.engine().ok_or("the server is not there")?;
+    let ledger = world.house.disk().ledger.clone();
+    let expected: BTreeMap<InstanceKey, _> =
+        ledger.lock().instances.iter().map(|(key, entry)| (key.clone(), entry.latest.clone())).collect();
+    let outcome: Rc<std::cell::RefCell<Vec<String>>> = Rc::default();
+    let left = Rc::new(std::cell::Cell::new(expected.len() + 1));
+    let requests = world.witness().requests();
+    for (key, instance) in expected {
+        let (engine, outcome, left) = (engine.clone(), outcome.clone(), left.clone());
+        world.stage.spawn(async move {
+            match engine.status(&key).await {
+                Ok(found)
+                    if found.view.execution == instance.execution
+                        && found.view.revision == instance.revision
+                        && found.view.fencing_token == instance.fencing_token => {}
+                found => outcome.borrow_mut().push(format!("{key:?}: {instance:?} came back as {found:?}")),
+            }
+            left.set(left.get() - 1);
+        });
+    }
+    {
+        let (world, outcome, left) = (world.clone(), outcome.clone(), left.clone());
+        world.clone().stage.spawn(async move {
+            for (key, id, digest, execution) in requests {
+                let asked = client::recall(&world, &key, &id, digest);
+                let Some(asked) = asked else { continue };
+                match client::again(&world, &key, asked).await {
+                    Reply::Answered(Ok(started)) if started.deduplicated && started.execution == execution => {}
+                    Reply::Answered(answer) => {
+                        outcome.borrow_mut().push(format!("{key:?}: request {id} was forgotten: {answer:?}"));
+                    }
+                    Reply::Lost | Reply::Refused => outcome.borrow_mut().push("no answer".into()),
+                }
+            }
+            left.set(left.get() - 1);
+        });
+    }
+    let until = world.stage.now() + 60 * SECOND;
+    steps.take_until(world, until, || left.get() == 0)?;
+    match outcome.borrow().first() {
+        Some(wrong) => Err(wrong.clone()),
+        None if left.get() > 0 => Err("a restarted server does not answer".into()),
+        None => Ok(()),
+    }
+}
+
+/// What the checker says of everything that was seen; how many ids it could not decide on.
+fn judge(world: &World) -> Result<usize, String> {
+    let rules = Rules::default();
+    if let Some(strayed) = world.witness().strayed() {
+        return Err(strayed);
+    }
+    let verdict = checker::check(&world.witness().history, &rules);
+    if verdict.violations.is_empty() { Ok(verdict.undecided.len()) } else { Err(verdict.to_string()) }
+}

@@ -1,0 +1,353 @@
+//! What everybody saw, held against what was durable, and kept as a history for the checker.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use soloist::{
+    checker::history::{self, CallNumber, History, Sighting, Tick, WatchNumber},
+    core::{
+        ids::{ExecutionId, InstanceKey},
+        instance::Instance,
+        lease::Proof,
+        status::{Status, Transition, View},
+    },
+    engine::watch::{Item, ItemKind},
+};
+
+use crate::{
+    disk::{Ledger, News},
+    stage::{SECOND, Stage},
+};
+
+/// What is durable is with whoever listens by then.
+pub const TOLD_WITHIN: i64 = 6 * SECOND;
+
+pub struct Witness {
+    stage: Stage,
+    ledger: Arc<Mutex<Ledger>>,
+    pub history: History,
+    /// The first thing that must not be.
+    pub violation: Option<String>,
+    /// The newest revision that an answer has spoken of.
+    told: HashMap<InstanceKey, u64>,
+    /// The accepted starts with a request id.
+    requests: BTreeMap<(InstanceKey, String), Accepted>,
+    started: BTreeSet<ExecutionId>,
+    /// Who works on what, until when at most.
+    working: BTreeMap<(InstanceKey, u64), (String, i64)>,
+    tokens: HashMap<(InstanceKey, u64), String>,
+    /// Calls that wait for their answer.
+    pub open: BTreeMap<u64, String>,
+    opened: u64,
+    /// The execution that each event was raised for, and the executions whose runs were given it.
+    raised: BTreeMap<(InstanceKey, u64), ExecutionId>,
+    delivered: BTreeSet<(InstanceKey, u64, ExecutionId)>,
+    /// When the newest transition of an instance became durable, and the newest event.
+    moved_at: HashMap<InstanceKey, i64>,
+    raised_at: HashMap<InstanceKey, i64>,
+}
+
+#[derive(Clone, Copy)]
+struct Accepted {
+    digest: u64,
+    execution: ExecutionId,
+    at: Tick,
+}
+
+/// A call that was made.
+#[derive(Clone, Copy)]
+pub struct Called {
+    pub number: CallNumber,
+    floor: u64,
+    at: Tick,
+    open: u64,
+}
+
+impl Witness {
+    pub fn new(stage: &Stage, ledger: Arc<Mutex<Ledger>>) -> Witness {
+        Witness {
+            stage: stage.clone(),
+            ledger,
+            history: History::new(),
+            violation: None,
+            told: HashMap::new(),
+            requests: BTreeMap::new(),
+            started: BTreeSet::new(),
+            working: BTreeMap::new(),
+            tokens: HashMap::new(),
+            open: BTreeMap::new(),
+            opened: 0,
+            raised: BTreeMap::new(),
+            delivered: BTreeSet::new(),
+            moved_at: HashMap::new(),
+            raised_at: HashMap::new(),
+        }
+    }
+
+    pub fn now(&self) -> Tick {
+        self.stage.now().unsigned_abs()
+    }
+
+    pub fn object(&mut self, what: impl Into<String>) {
+        self.violation.get_or_insert(what.into());
+    }
+
+    /// What the disk has to say: grants and ends of leases as they became durable.
+    pub fn read_ledger(&mut self) {
+        let ledger = self.ledger.clone();
+        let mut ledger = ledger.lock();
+        let at = self.now();
+        for (key, news) in ledger.news.drain(..) {
+            self.stage.tell(|| format!("durable: {key:?} {news:?}"));
+            let instance = instance_id(&key);
+            match news {
+                News::Granted { worker, execution, token, attempt } => {
+                    let grant = history::Grant { at, worker, execution: execution.to_string(), token, attempt };
+                    self.history.granted(&instance, grant);
+                }
+                News::LeaseEnded { token } => self.history.lease_ended(&instance, at, token),
+                News::Moved => drop(self.moved_at.insert(key, self.stage.now())),
+                News::EventRaised => drop(self.raised_at.insert(key, self.stage.now())),
+            }
+        }
+        if let Some(wrong) = ledger.wrong.take() {
+            self.object(wrong);
+        }
+    }
+
+    pub fn called(&mut self, key: &InstanceKey, caller: &str, call: history::Call) -> Called {
+        let at = self.now();
+        self.opened += 1;
+        self.open.insert(self.opened, format!("{caller}: {call:?} of {key:?}"));
+        self.stage.tell(|| format!("call {}: {caller}: {call:?} of {key:?}", self.opened));
+        let number = self.history.called(&instance_id(key), caller, at, call);
+        Called { number, floor: self.told.get(key).copied().unwrap_or(0), at, open: self.opened }
+    }
+
+    /// Nobody waits for the answer any more.
+    pub fn given_up(&mut self, called: Called) {
+        self.open.remove(&called.open);
+    }
+
+    pub fn answered(&mut self, called: Called, answer: history::Answer) {
+        self.stage.tell(|| format!("answer to call {}: {answer:?}", called.open));
+        self.open.remove(&called.open);
+        let at = self.now();
+        self.history.answered(called.number, at, answer);
+    }
+
+    /// An answer spoke of an instance as it stood.
+    pub fn view(&mut self, called: Called, view: &View) -> Sighting {
+        self.is_durable(&view.key, view.revision.0, "an answer");
+        let told = self.told.entry(view.key.clone()).or_default();
+        *told = view.revision.0.max(*told);
+        if view.revision.0 < called.floor {
+            self.object(format!("{:?}: told of revision {} after {}", view.key, view.revision, called.floor));
+        }
+        sighting(view)
+    }
+
+    pub fn absent(&mut self, called: Called, key: &InstanceKey) {
+        if called.floor > 0 {
+            self.object(format!("{key:?}: not found after it was told of at {}", called.floor));
+        }
+    }
+
+    fn is_durable(&mut self, key: &InstanceKey, revision: u64, what: &str) {
+        let durable = self.ledger.lock().durable(key);
+        if revision > durable {
+            self.object(format!("{key:?}: {what} speaks of revision {revision}, durable is {durable}"));
+        }
+    }
+
+    /// An accepted start, of whatever outcome.
+    pub fn accepted(
+        &mut self,
+        called: Called,
+        key: &InstanceKey,
+        request: Option<(&str, u64)>,
+        made: bool,
+        execution: ExecutionId,
+    ) {
+        if made && !self.started.insert(execution) {
+            self.object(format!("{key:?}: execution {execution} was started twice"));
+        }
+        let Some((id, digest)) = request else { return };
+        let place = (key.clone(), id.to_owned());
+        let at = self.now();
+        match self.requests.get(&place).copied() {
+            Some(first) if first.digest == digest && first.execution != execution => self
+                .object(format!("{key:?}: request {id} was accepted as {} and again as {execution}", first.execution)),
+            Some(first) if first.digest != digest && first.at < called.at => {
+                self.object(format!("{key:?}: request {id} was accepted with another content"));
+            }
+            Some(_) => {}
+            None => drop(self.requests.insert(place, Accepted { digest, execution, at })),
+        }
+    }
+
+    /// A worker receives a run.
+    pub fn received(&mut self, key: &InstanceKey, worker: &str, execution: ExecutionId, token: u64, attempt: u32) {
+        self.is_durable(key, token, "a run");
+        let at = self.now();
+        self.stage.tell(|| format!("{worker} is given {key:?} {execution} with token {token}"));
+        if let Some(other) = self.tokens.insert((key.clone(), token), worker.into()) {
+            self.object(format!("{key:?}: token {token} was given to {other} and to {worker}"));
+        }
+        let grant = history::Grant { at, worker: worker.into(), execution: execution.to_string(), token, attempt };
+        self.history.received(&instance_id(key), grant);
+    }
+
+    /// A worker works on a run, until then at most.
+    pub fn works(&mut self, key: &InstanceKey, worker: &str, token: u64, until: i64) {
+        let now = self.stage.now();
+        self.stage.tell(|| format!("{worker} works on {key:?} with token {token} for {} us", until - now));
+        let of_key = (key.clone(), 0)..=(key.clone(), u64::MAX);
+        let other = self.working.range(of_key).find(|((_, other), (_, end))| *other != token && *end > now);
+        if let Some(((_, other), (who, _))) = other {
+            let what = format!("{key:?}: {worker} works with token {token} while {who} works with {other}");
+            self.object(what);
+        }
+        self.working.insert((key.clone(), token), (worker.into(), until));
+    }
+
+    pub fn stops(&mut self, key: &InstanceKey, token: u64) {
+        self.stage.tell(|| format!("token {token} of {key:?} is worked on no more"));
+        self.working.remove(&(key.clone(), token));
+    }
+
+    pub fn raised(&mut self, key: &InstanceKey, sequence: u64, execution: ExecutionId) {
+        self.raised.insert((key.clone(), sequence), execution);
+    }
+
+    pub fn delivered(&mut self, key: &InstanceKey, sequence: u64, execution: ExecutionId) {
+        self.delivered.insert((key.clone(), sequence, execution));
+    }
+
+    /// The first event that was given to a run of an execution that was over when it was raised.
+    pub fn strayed(&self) -> Option<String> {
+        let ledger = self.ledger.lock();
+        let begun = |key: &InstanceKey, execution: ExecutionId| {
+            let transitions = &ledger.instances.get(key)?.transitions;
+            transitions.iter().position(|transition| transition.view.execution.id == execution)
+        };
+        self.delivered.iter().find_map(|(key, sequence, execution)| {
+            let raised_for = *self.raised.get(&(key.clone(), *sequence))?;
+            let is_later = begun(key, raised_for)? > begun(key, *execution)?;
+            is_later.then(|| format!("{key:?}: event {sequence} for {raised_for} was given to a run of {execution}"))
+        })
+    }
+
+    /// A worker has listened since then to the stream of a run, and has got the events up to this one.
+    pub fn listens(&mut self, key: &InstanceKey, proof: Proof, since: i64, events: u64) {
+        let missing = {
+            let ledger = self.ledger.lock();
+            let instance = ledger.instances.get(key).map(|entry| &entry.latest);
+            let is_held = |instance: &&Instance| {
+                instance.lease.as_ref().is_some_and(|lease| lease.proof() == proof && lease.cancelled.is_none())
+            };
+            instance.filter(is_held).is_some_and(|held| held.inbox_last > held.inbox_after.max(events))
+        };
+        let raised_at = self.raised_at.get(key).copied().unwrap_or(0);
+        if missing && self.stage.now() - since.max(raised_at) > TOLD_WITHIN {
+            self.object(format!("{key:?}: the holder of token {} was not given its events", proof.token));
+        }
+    }
+
+    /// A watcher has waited since then for the transition after this one.
+    pub fn waits(&mut self, key: &InstanceKey, since: i64, last: u64) {
+        let moved_at = self.moved_at.get(key).copied().unwrap_or(0);
+        if self.transitions(key) > last && self.stage.now() - since.max(moved_at) > TOLD_WITHIN {
+            self.object(format!("{key:?}: a watcher waits after {last} of {}", self.transitions(key)));
+        }
+    }
+
+    /// The newest token that is durable.
+    pub fn newest_token(&self, key: &InstanceKey) -> u64 {
+        self.ledger.lock().instances.get(key).map_or(0, |entry| entry.latest.fencing_token.0)
+    }
+
+    pub fn transitions(&self, key: &InstanceKey) -> u64 {
+        self.ledger.lock().instances.get(key).map_or(0, |entry| entry.transitions.len() as u64)
+    }
+
+    /// A watcher sees an item, after the one with this number.
+    pub fn saw(&mut self, watch: WatchNumber, key: &InstanceKey, last: Option<u64>, item: &Item) {
+        let Transition { sequence, view } = &*item.transition;
+        self.is_durable(key, view.revision.0, "a watch item");
+        let durable = {
+            let ledger = self.ledger.lock();
+            let transitions = ledger.instances.get(key).map(|entry| &entry.transitions);
+            transitions.and_then(|transitions| transitions.get(*sequence as usize - 1)).cloned()
+        };
+        self.stage.tell(|| format!("a watcher of {key:?}, after {last:?}: {:?} {sequence}", item.kind));
+        let is_transition = item.kind == ItemKind::Transition;
+        match durable {
+            None => self.object(format!("{key:?}: a watcher saw a transition {sequence} that is not durable")),
+            Some(durable) => {
+                let (was, is) = (&durable.view.execution, &view.execution);
+                let same = (was.id, was.status, was.attempt) == (is.id, is.status, is.attempt);
+                if !same || (is_transition && durable.view.revision != view.revision) {
+                    self.object(format!(
+                        "{key:?}: transition {sequence} is {:?}, a watcher saw {view:?}",
+                        durable.view
+                    ));
+                }
+            }
+        }
+        match last {
+            Some(last) if is_transition && *sequence != last + 1 => {
+                self.object(format!("{key:?}: a watcher saw transition {sequence} after {last}"));
+            }
+            Some(last) if *sequence < last => {
+                self.object(format!("{key:?}: a watcher was taken back from {last} to {sequence}"));
+            }
+            _ => {}
+        }
+        let kind = match item.kind {
+            ItemKind::Current => history::ItemKind::Current,
+            ItemKind::Resync => history::ItemKind::Resync,
+            ItemKind::Transition => history::ItemKind::Transition,
+        };
+        let at = self.now();
+        self.history.saw(watch, history::Item { at, sequence: *sequence, kind, seen: sighting(view) });
+    }
+
+    /// The starts with request ids that were accepted.
+    pub fn requests(&self) -> Vec<(InstanceKey, String, u64, ExecutionId)> {
+        self.requests
+            .iter()
+            .map(|((key, id), first)| (key.clone(), id.clone(), first.digest, first.execution))
+            .collect()
+    }
+
+    pub fn unfinished(&self) -> Vec<String> {
+        let ledger = self.ledger.lock();
+        let live = ledger.instances.iter().filter(|(_, entry)| entry.latest.execution.status.is_live());
+        live.map(|(key, entry)| format!("{key:?} stays {:?}", entry.latest)).collect()
+    }
+}
+
+pub fn instance_id(key: &InstanceKey) -> history::InstanceId {
+    history::InstanceId::new(key.hub(), key.id())
+}
+
+pub fn status(status: Status) -> history::Status {
+    match status {
+        Status::Pending => history::Status::Pending,
+        Status::Running => history::Status::Running,
+        Status::Completed => history::Status::Completed,
+        Status::Failed => history::Status::Failed,
+        Status::Terminated => history::Status::Terminated,
+    }
+}
+
+fn sighting(view: &View) -> Sighting {
+    let execution = &view.execution;
+    Sighting::new(&execution.id.to_string(), status(execution.status), view.revision.0)
+        .with_token(view.fencing_token.0)
+        .with_attempt(execution.attempt)
+}

@@ -7,13 +7,15 @@ use std::{
 };
 
 /// The floors from the lowest to the highest, with all that each may use of the crate. What is beside it is not below it.
-const FLOORS: [(&str, &[&str]); 16] = [
-    ("core", &[]),
+const FLOORS: [(&str, &[&str]); 17] = [
+    // Deliberate faults: named where they are made.
+    ("mutant", &[]),
+    ("core", &["mutant"]),
     ("proto", &[]),
     ("clock", &["core"]),
     ("entropy", &[]),
     ("store", &["core", "proto"]),
-    ("engine", &["core", "clock", "entropy", "store"]),
+    ("engine", &["mutant", "core", "clock", "entropy", "store"]),
     ("grpc", &["core", "proto", "store", "engine"]),
     ("client", &["proto"]),
     ("worker", &["proto", "client"]),

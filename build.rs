@@ -4,8 +4,9 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const PUBLIC: [&str; 3] = [
+const PUBLIC: [&str; 4] = [
     "proto/soloist/v1/instance.proto",
+    "proto/soloist/v1/maintenance_service.proto",
     "proto/soloist/v1/orchestration_service.proto",
     "proto/soloist/v1/worker_service.proto",
 ];

@@ -170,6 +170,7 @@ impl Args {
             retry,
             version: self.function_version.unwrap_or_default(),
             tags: self.tags.into_iter().map(|tag| (tag.key, tag.value)).collect(),
+            ..StartSingletonRequest::default()
         })
     }
 }

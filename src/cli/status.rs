@@ -13,7 +13,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, client: &ClientArgs, output: &Output) -> Result<Exit, Error> {
-    let request = GetStatusRequest { instance_id: args.id, include_payloads: args.payloads };
+    let request = GetStatusRequest { instance_id: args.id, include_payloads: args.payloads, ..Default::default() };
     output.status(&client.connect().await?.get_status(request).await?)?;
     Ok(Exit::Done)
 }

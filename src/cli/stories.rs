@@ -69,7 +69,7 @@ impl OrchestrationService for Script {
     }
 
     async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<GetStatusResponse>, Status> {
-        Ok(Response::new(GetStatusResponse { status: Some(self.now.clone()) }))
+        Ok(Response::new(GetStatusResponse { queue: Vec::new(), status: Some(self.now.clone()) }))
     }
 
     async fn watch_status(
@@ -89,6 +89,66 @@ impl OrchestrationService for Script {
         &self,
         _: Request<TerminateInstanceRequest>,
     ) -> Result<Response<TerminateInstanceResponse>, Status> {
+        future::pending().await
+    }
+
+    async fn list_instances(
+        &self,
+        _: Request<crate::proto::v1::ListInstancesRequest>,
+    ) -> Result<Response<crate::proto::v1::ListInstancesResponse>, Status> {
+        future::pending().await
+    }
+
+    async fn suspend_instance(
+        &self,
+        _: Request<crate::proto::v1::SuspendInstanceRequest>,
+    ) -> Result<Response<crate::proto::v1::SuspendInstanceResponse>, Status> {
+        future::pending().await
+    }
+
+    async fn resume_instance(
+        &self,
+        _: Request<crate::proto::v1::ResumeInstanceRequest>,
+    ) -> Result<Response<crate::proto::v1::ResumeInstanceResponse>, Status> {
+        future::pending().await
+    }
+
+    async fn restart_instance(
+        &self,
+        _: Request<crate::proto::v1::RestartInstanceRequest>,
+    ) -> Result<Response<crate::proto::v1::RestartInstanceResponse>, Status> {
+        future::pending().await
+    }
+
+    async fn purge_instance(
+        &self,
+        _: Request<crate::proto::v1::PurgeInstanceRequest>,
+    ) -> Result<Response<crate::proto::v1::PurgeInstanceResponse>, Status> {
+        future::pending().await
+    }
+
+    async fn purge_instances(
+        &self,
+        _: Request<crate::proto::v1::PurgeInstancesRequest>,
+    ) -> Result<Response<crate::proto::v1::PurgeInstancesResponse>, Status> {
+        future::pending().await
+    }
+
+    type WatchInstancesStream = tokio_stream::Empty<Result<crate::proto::v1::WatchInstancesResponse, Status>>;
+
+    async fn watch_instances(
+        &self,
+        _: Request<crate::proto::v1::WatchInstancesRequest>,
+    ) -> Result<Response<Self::WatchInstancesStream>, Status> {
+        future::pending().await
+    }
+
+    type GetHistoryStream = tokio_stream::Empty<Result<crate::proto::v1::GetHistoryResponse, Status>>;
+
+    async fn get_history(
+        &self,
+        _: Request<crate::proto::v1::GetHistoryRequest>,
+    ) -> Result<Response<Self::GetHistoryStream>, Status> {
         future::pending().await
     }
 }

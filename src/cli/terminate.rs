@@ -20,6 +20,7 @@ pub async fn run(args: Args, client: &ClientArgs, output: &Output) -> Result<Exi
         instance_id: args.id,
         reason: args.reason.unwrap_or_default(),
         expected_execution_id: args.expected_execution_id.unwrap_or_default(),
+        ..Default::default()
     };
     output.status(&client.connect().await?.terminate_instance(request).await?)?;
     Ok(Exit::Done)

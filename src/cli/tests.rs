@@ -63,6 +63,7 @@ fn every_flag_of_start_reaches_the_request() {
         }),
         version: "v2".into(),
         tags: [("team".into(), "ops".into()), ("query".into(), "a=b".into())].into(),
+        ..StartSingletonRequest::default()
     };
     assert_eq!(start(line), expected);
 }

@@ -41,6 +41,7 @@ impl Args {
             until_terminal: self.until_terminal,
             wait_for_start: self.wait_for_start,
             include_payloads: self.payloads,
+            ..WatchStatusRequest::default()
         }
     }
 }

@@ -142,7 +142,8 @@ impl Client {
 
     /// The last status of an execution that has ended, with its payloads if they are still there.
     pub(crate) async fn with_payloads(&self, ended: InstanceStatus) -> Result<InstanceStatus, Error> {
-        let request = GetStatusRequest { instance_id: ended.instance_id.clone(), include_payloads: true };
+        let request =
+            GetStatusRequest { instance_id: ended.instance_id.clone(), include_payloads: true, ..Default::default() };
         match retry::retry(Error::is_transient, || self.get_status(request.clone())).await {
             Ok(status) if status.execution_id == ended.execution_id => Ok(status),
             Ok(_) => Ok(ended),
@@ -190,7 +191,9 @@ impl Client {
 pub(crate) fn is_terminal(status: RuntimeStatus) -> bool {
     match status {
         RuntimeStatus::Completed | RuntimeStatus::Failed | RuntimeStatus::Terminated => true,
-        RuntimeStatus::Unspecified | RuntimeStatus::Pending | RuntimeStatus::Running => false,
+        RuntimeStatus::Unspecified | RuntimeStatus::Pending | RuntimeStatus::Running | RuntimeStatus::Suspended => {
+            false
+        }
     }
 }
 

@@ -47,7 +47,7 @@ impl OrchestrationService for Orchestration {
         } else {
             convert::to_wire(self.door.engine.status(&key).await?, None)
         };
-        Ok(Response::new(v1::GetStatusResponse { status: Some(status) }))
+        Ok(Response::new(v1::GetStatusResponse { status: Some(status), queue: Vec::new() }))
     }
 
     type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<v1::WatchStatusResponse, Status>> + Send>>;
@@ -79,6 +79,63 @@ impl OrchestrationService for Orchestration {
         let (key, terminate) = convert::terminate(&hub, &request)?;
         let status = self.door.engine.terminate(&key, terminate).await?;
         Ok(Response::new(v1::TerminateInstanceResponse { status: Some(convert::to_wire(status, None)) }))
+    }
+
+    type WatchInstancesStream = Pin<Box<dyn Stream<Item = Result<v1::WatchInstancesResponse, Status>> + Send>>;
+
+    async fn watch_instances(
+        &self,
+        _: Request<v1::WatchInstancesRequest>,
+    ) -> Result<Response<Self::WatchInstancesStream>, Status> {
+        Err(Status::unimplemented("later"))
+    }
+
+    type GetHistoryStream = Pin<Box<dyn Stream<Item = Result<v1::GetHistoryResponse, Status>> + Send>>;
+
+    async fn get_history(&self, _: Request<v1::GetHistoryRequest>) -> Result<Response<Self::GetHistoryStream>, Status> {
+        Err(Status::unimplemented("later"))
+    }
+
+    async fn list_instances(
+        &self,
+        _: Request<v1::ListInstancesRequest>,
+    ) -> Result<Response<v1::ListInstancesResponse>, Status> {
+        Err(Status::unimplemented("later"))
+    }
+
+    async fn suspend_instance(
+        &self,
+        _: Request<v1::SuspendInstanceRequest>,
+    ) -> Result<Response<v1::SuspendInstanceResponse>, Status> {
+        Err(Status::unimplemented("later"))
+    }
+
+    async fn resume_instance(
+        &self,
+        _: Request<v1::ResumeInstanceRequest>,
+    ) -> Result<Response<v1::ResumeInstanceResponse>, Status> {
+        Err(Status::unimplemented("later"))
+    }
+
+    async fn restart_instance(
+        &self,
+        _: Request<v1::RestartInstanceRequest>,
+    ) -> Result<Response<v1::RestartInstanceResponse>, Status> {
+        Err(Status::unimplemented("later"))
+    }
+
+    async fn purge_instance(
+        &self,
+        _: Request<v1::PurgeInstanceRequest>,
+    ) -> Result<Response<v1::PurgeInstanceResponse>, Status> {
+        Err(Status::unimplemented("later"))
+    }
+
+    async fn purge_instances(
+        &self,
+        _: Request<v1::PurgeInstancesRequest>,
+    ) -> Result<Response<v1::PurgeInstancesResponse>, Status> {
+        Err(Status::unimplemented("later"))
     }
 }
 
@@ -124,6 +181,7 @@ impl Watcher {
             status: Some(convert::to_wire(described, item.payloads.map(|payloads| *payloads))),
             sequence,
             resync: item.kind == ItemKind::Resync,
+            purged: false,
             heartbeat: false,
         }
     }

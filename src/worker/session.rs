@@ -251,6 +251,7 @@ impl Session {
                     self.holdings.renewed(&renewed, sent);
                 }
             }
+            Answer::Suspend(_) | Answer::Resume(_) => {}
             Answer::Drain(_) => tracing::info!("the server is about to end the stream"),
         }
     }
@@ -289,7 +290,7 @@ fn is_acknowledgement(answer: &Answer) -> bool {
     match answer {
         Answer::HeartbeatAcked(_) | Answer::Accepted(_) | Answer::Rejected(_) | Answer::Registered(_) => true,
         Answer::Cancel(cancel) => cancel.sequence != 0,
-        Answer::Run(_) | Answer::Event(_) | Answer::Drain(_) => false,
+        Answer::Run(_) | Answer::Event(_) | Answer::Suspend(_) | Answer::Resume(_) | Answer::Drain(_) => false,
     }
 }
 

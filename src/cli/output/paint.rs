@@ -26,6 +26,7 @@ impl Paint {
             RuntimeStatus::Unspecified => return text.into(),
             RuntimeStatus::Pending => 33,
             RuntimeStatus::Running => 36,
+            RuntimeStatus::Suspended => 34,
             RuntimeStatus::Completed => 32,
             RuntimeStatus::Failed => 31,
             RuntimeStatus::Terminated => 35,

@@ -96,6 +96,7 @@ fn a_start_that_was_done_before_tells_both_executions() {
         outcome: StartOutcome::Deduplicated.into(),
         first_outcome: StartOutcome::Started.into(),
         execution_id: "f".repeat(32),
+        queue_position: 0,
         status: Some(InstanceStatus {
             instance_id: "nightly".into(),
             execution_id: EXECUTION.into(),

@@ -162,6 +162,7 @@ fn status_name(status: RuntimeStatus) -> &'static str {
         RuntimeStatus::Unspecified => "unknown",
         RuntimeStatus::Pending => "Pending",
         RuntimeStatus::Running => "Running",
+        RuntimeStatus::Suspended => "Suspended",
         RuntimeStatus::Completed => "Completed",
         RuntimeStatus::Failed => "Failed",
         RuntimeStatus::Terminated => "Terminated",
@@ -174,6 +175,8 @@ fn outcome(outcome: StartOutcome) -> &'static str {
         StartOutcome::Started => "started",
         StartOutcome::Joined => "joined",
         StartOutcome::Replaced => "replaced",
+        StartOutcome::Queued => "queued",
+        StartOutcome::Coalesced => "coalesced",
         StartOutcome::Deduplicated => "deduplicated",
     }
 }

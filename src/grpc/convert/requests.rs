@@ -108,7 +108,7 @@ fn conflict_policy(wrong: &mut Violations, policy: i32) -> ConflictPolicy {
         Ok(v1::ConflictPolicy::Unspecified | v1::ConflictPolicy::Fail) => ConflictPolicy::Fail,
         Ok(v1::ConflictPolicy::UseExisting) => ConflictPolicy::UseExisting,
         Ok(v1::ConflictPolicy::Replace) => ConflictPolicy::Replace,
-        Err(_) => {
+        Ok(v1::ConflictPolicy::Queue | v1::ConflictPolicy::Coalesce) | Err(_) => {
             wrong.add("conflict_policy", "must be FAIL (1), USE_EXISTING (2) or REPLACE (3)", &policy.to_string());
             ConflictPolicy::Fail
         }
@@ -123,7 +123,13 @@ fn replaceable(wrong: &mut Violations, statuses: Option<&v1::ReplaceableStatuses
             Ok(v1::RuntimeStatus::Completed) => replaceable.completed = true,
             Ok(v1::RuntimeStatus::Failed) => replaceable.failed = true,
             Ok(v1::RuntimeStatus::Terminated) => replaceable.terminated = true,
-            Ok(v1::RuntimeStatus::Unspecified | v1::RuntimeStatus::Pending | v1::RuntimeStatus::Running) | Err(_) => {
+            Ok(
+                v1::RuntimeStatus::Unspecified
+                | v1::RuntimeStatus::Pending
+                | v1::RuntimeStatus::Running
+                | v1::RuntimeStatus::Suspended,
+            )
+            | Err(_) => {
                 let field = format!("replaceable_statuses.statuses[{index}]");
                 wrong.add(&field, "must be COMPLETED (4), FAILED (5) or TERMINATED (6)", &status.to_string());
             }
@@ -248,6 +254,7 @@ pub fn started(started: Started) -> v1::StartSingletonResponse {
         outcome: outcome.into(),
         first_outcome: first_outcome.into(),
         execution_id: started.execution.to_string(),
+        queue_position: 0,
         status: Some(to_wire(started.status, None)),
     }
 }

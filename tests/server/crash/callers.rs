@@ -103,7 +103,7 @@ impl Caller {
     }
 
     async fn read(&mut self, id: String) -> Result<(), Status> {
-        let request = v1::GetStatusRequest { instance_id: id, include_payloads: false };
+        let request = v1::GetStatusRequest { instance_id: id, ..Default::default() };
         let found = self.client.get_status(request).await?.into_inner();
         self.recorder.told(&found.status.expect("a status"));
         Ok(())

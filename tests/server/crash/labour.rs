@@ -196,7 +196,7 @@ impl Labourer {
                 Ok(())
             }
             Heard::Rejected(rejected) => panic!("{rejected:?}"),
-            Heard::Registered(_) | Heard::Drain(_) => Ok(()),
+            Heard::Registered(_) | Heard::Suspend(_) | Heard::Resume(_) | Heard::Drain(_) => Ok(()),
         }
     }
 

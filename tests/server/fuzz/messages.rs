@@ -89,6 +89,7 @@ pub fn start() -> BoxedStrategy<v1::StartSingletonRequest> {
                 retry,
                 version,
                 tags,
+                ..Default::default()
             }
         })
         .boxed()
@@ -96,7 +97,11 @@ pub fn start() -> BoxedStrategy<v1::StartSingletonRequest> {
 
 pub fn get() -> BoxedStrategy<v1::GetStatusRequest> {
     (id(), any::<bool>())
-        .prop_map(|(instance_id, include_payloads)| v1::GetStatusRequest { instance_id, include_payloads })
+        .prop_map(|(instance_id, include_payloads)| v1::GetStatusRequest {
+            instance_id,
+            include_payloads,
+            ..Default::default()
+        })
         .boxed()
 }
 
@@ -104,7 +109,14 @@ pub fn watch() -> BoxedStrategy<v1::WatchStatusRequest> {
     (id(), option::of(big()), any::<[bool; 3]>())
         .prop_map(|(instance_id, from_revision, flags)| {
             let [until_terminal, wait_for_start, include_payloads] = flags;
-            v1::WatchStatusRequest { instance_id, from_revision, until_terminal, wait_for_start, include_payloads }
+            v1::WatchStatusRequest {
+                instance_id,
+                from_revision,
+                until_terminal,
+                wait_for_start,
+                include_payloads,
+                ..Default::default()
+            }
         })
         .boxed()
 }
@@ -126,6 +138,7 @@ pub fn terminate() -> BoxedStrategy<v1::TerminateInstanceRequest> {
             instance_id,
             reason,
             expected_execution_id,
+            ..Default::default()
         })
         .boxed()
 }

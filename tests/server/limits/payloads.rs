@@ -90,7 +90,7 @@ async fn three_payloads_of_three_mebibytes_are_named_where_they_do_not_fit() {
 
     // A stock client: it takes messages of 4 MiB.
     let mut stock = OrchestrationServiceClient::new(server.channel().await);
-    let get = v1::GetStatusRequest { instance_id: "a".into(), include_payloads: true };
+    let get = v1::GetStatusRequest { instance_id: "a".into(), include_payloads: true, ..Default::default() };
     let got = stock.get_status(get).await.expect("it fits").into_inner();
     assert!(got.encoded_len() < STOCK_BYTES_MAX, "{} bytes", got.encoded_len());
     let watch = v1::WatchStatusRequest { instance_id: "a".into(), include_payloads: true, ..Default::default() };
@@ -137,7 +137,7 @@ async fn the_largest_answer_there_can_be_is_one_that_stock_clients_take() {
     assert!(matches!(failed, Heard::Accepted(_)), "{failed:?}");
 
     let mut stock = OrchestrationServiceClient::new(server.channel().await);
-    let get = v1::GetStatusRequest { instance_id: longest(), include_payloads: true };
+    let get = v1::GetStatusRequest { instance_id: longest(), include_payloads: true, ..Default::default() };
     let got = stock.get_status(get).await.expect("it fits").into_inner();
     assert!((3_900_000..STOCK_BYTES_MAX).contains(&got.encoded_len()), "{} bytes", got.encoded_len());
     let status = got.status.expect("a status");

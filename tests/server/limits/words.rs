@@ -51,6 +51,7 @@ fn all_wrong(c: char) -> v1::StartSingletonRequest {
         }),
         version: text(100),
         tags,
+        ..Default::default()
     }
 }
 

@@ -21,7 +21,7 @@ pub fn start(function: &str, id: &str) -> v1::StartSingletonRequest {
 
 /// The current status, with payloads.
 pub async fn status(client: &mut Client, id: &str) -> v1::InstanceStatus {
-    let request = v1::GetStatusRequest { instance_id: id.into(), include_payloads: true };
+    let request = v1::GetStatusRequest { instance_id: id.into(), include_payloads: true, ..Default::default() };
     let response = client.get_status(request).await.expect("the instance is there");
     response.into_inner().status.expect("a status")
 }

@@ -9,9 +9,11 @@ pub enum Mutant {
     StartOverLive,
     ForgetRequest,
     ForgetRequestsAtRecovery,
+    ForgetRequestsAtPurge,
     // One worker.
     SkipLeaseWait,
     EndLeasesAtRecovery,
+    ForgetLeaseAtPurge,
     // Durable first.
     AnswerBeforeFlush,
     RejectBeforeFlush,
@@ -22,6 +24,8 @@ pub enum Mutant {
     LoseRecord,
     ReuseArrivals,
     UnrememberReport,
+    ForgetQueuedStart,
+    LoseQueueAtRecovery,
     LoseTimersAtRecovery,
     LoseOffersAtRecovery,
     DropOffer,
@@ -74,12 +78,14 @@ mod switch {
     }
 
     impl Mutant {
-        pub const ALL: [Mutant; 30] = [
+        pub const ALL: [Mutant; 34] = [
             Mutant::StartOverLive,
             Mutant::ForgetRequest,
             Mutant::ForgetRequestsAtRecovery,
+            Mutant::ForgetRequestsAtPurge,
             Mutant::SkipLeaseWait,
             Mutant::EndLeasesAtRecovery,
+            Mutant::ForgetLeaseAtPurge,
             Mutant::AnswerBeforeFlush,
             Mutant::RejectBeforeFlush,
             Mutant::ReadUncommitted,
@@ -88,6 +94,8 @@ mod switch {
             Mutant::LoseRecord,
             Mutant::ReuseArrivals,
             Mutant::UnrememberReport,
+            Mutant::ForgetQueuedStart,
+            Mutant::LoseQueueAtRecovery,
             Mutant::LoseTimersAtRecovery,
             Mutant::LoseOffersAtRecovery,
             Mutant::DropOffer,

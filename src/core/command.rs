@@ -8,7 +8,7 @@ use super::{
     policy::{ConflictPolicy, Replaceable},
     request::{Digest, Request},
     status::{Failure, Spec},
-    time::Span,
+    time::{Span, Timestamp},
 };
 
 /// A text that is never interpreted.
@@ -18,8 +18,12 @@ pub type Payload = Arc<str>;
 #[derive(Clone, Debug)]
 pub enum Command {
     Start(Start),
+    Restart(Restart),
     RaiseEvent(RaiseEvent),
+    Suspend(Suspend),
+    Resume(Resume),
     Terminate(Terminate),
+    Purge(Purge),
     Grant(Grant),
     Report(Report),
     /// A granted run never left the server: the lease ends and the attempt does not count.
@@ -39,22 +43,76 @@ pub struct Start {
     pub input: Option<Payload>,
     pub conflict_policy: ConflictPolicy,
     pub replaceable: Replaceable,
+    /// How many starts may wait, this one included.
+    pub max_queue: u32,
+    /// What a live execution is told instead.
+    pub signal: Option<Signal>,
+    pub request: Option<Request>,
+}
+
+/// An external event.
+#[derive(Clone, Debug)]
+pub struct Signal {
+    pub name: Name,
+    pub input: Option<Payload>,
+}
+
+/// Start what has ended anew.
+#[derive(Clone, Debug)]
+pub struct Restart {
+    /// The id of the new execution.
+    pub execution: ExecutionId,
+    pub expected_execution: Option<ExecutionId>,
     pub request: Option<Request>,
 }
 
 /// Deliver an external event.
 #[derive(Clone, Debug)]
 pub struct RaiseEvent {
-    pub name: Name,
-    pub input: Option<Payload>,
+    pub signal: Signal,
     pub expected_execution: Option<ExecutionId>,
 }
 
-/// End the live execution.
+/// Hold events and attempts of the live execution back.
+#[derive(Clone, Debug)]
+pub struct Suspend {
+    pub reason: Arc<str>,
+    pub expected_execution: Option<ExecutionId>,
+}
+
+/// Go on with a suspended execution.
+#[derive(Clone, Debug)]
+pub struct Resume {
+    pub reason: Arc<str>,
+    pub expected_execution: Option<ExecutionId>,
+}
+
+/// End the live execution, or withdraw one that waits in the queue.
 #[derive(Clone, Debug)]
 pub struct Terminate {
     pub reason: Arc<str>,
+    pub target: Target,
+}
+
+/// Which execution is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The latest, whichever it is.
+    Latest,
+    /// The latest, if it is this one.
+    Expected(ExecutionId),
+    /// This one, the latest or queued.
+    Exactly(ExecutionId),
+}
+
+/// Delete what has ended.
+#[derive(Clone, Debug)]
+pub struct Purge {
     pub expected_execution: Option<ExecutionId>,
+    /// Only if it ended before this.
+    pub ended_before: Option<Timestamp>,
+    /// How long its requests are remembered.
+    pub remember: Span,
 }
 
 /// Hand a run to a worker.

@@ -7,20 +7,22 @@ use super::{
     ids::{Arrival, ClaimId, ExecutionId, Revision},
     instance::Instance,
     lease::{Cancellation, Proof},
-    status::{Spec, Transition},
+    status::{News, Spec},
     time::{Steady, Timestamp},
 };
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Tell the watchers.
-    Publish(Transition),
+    Publish(News),
     /// The lease is over: its worker has room for another run.
     EndClaim { claim: ClaimId, expired: bool },
     /// Tell the holder of the lease to stop.
     Cancel { claim: ClaimId, why: Cancellation },
     /// Give the worker its run.
     HandOut(Run),
+    /// Tell the holder of the lease to pause, or to go on.
+    Pace { claim: ClaimId, suspended: bool, at: Revision },
     /// There are events for the holder of the lease.
     DeliverEvents { claim: ClaimId },
     /// It no longer waits for a worker.
@@ -58,6 +60,8 @@ pub struct Run {
 pub struct Outlook {
     offer: Option<ExecutionId>,
     lease: Option<(Proof, Option<Cancellation>)>,
+    /// Whether the holder of a lease that is not cancelled is to pause.
+    suspended: bool,
     events: Option<u64>,
     due: Option<Steady>,
 }
@@ -68,15 +72,19 @@ impl Outlook {
         Outlook {
             offer: instance.is_grantable().then_some(instance.execution.id),
             lease: instance.lease.as_ref().map(|lease| (lease.proof(), lease.cancelled)),
-            events: held.and(Some(instance.inbox_last)).filter(|last| *last > instance.inbox_after),
+            suspended: held.is_some() && instance.is_suspended(),
+            events: held
+                .filter(|_| !instance.is_suspended())
+                .and(Some(instance.inbox_last))
+                .filter(|last| *last > instance.inbox_after),
             due: instance.next_due(),
         }
     }
 }
 
 /// What `events` call for, beyond what was outstanding `before` them.
-pub fn effects(before: Outlook, events: &[Event], transitions: Vec<Transition>, after: &Instance) -> Vec<Effect> {
-    let mut effects: Vec<Effect> = transitions.into_iter().map(Effect::Publish).collect();
+pub fn effects(before: Outlook, events: &[Event], news: Vec<News>, after: &Instance) -> Vec<Effect> {
+    let mut effects: Vec<Effect> = news.into_iter().map(Effect::Publish).collect();
     let ended = before.lease.filter(|(proof, _)| after.lease.as_ref().is_none_or(|lease| lease.proof() != *proof));
     if let Some((proof, _)) = ended {
         let expired = events.contains(&Event::LeaseEnded(LeaseEnd::Expired));
@@ -103,6 +111,9 @@ fn outstanding_since(before: Outlook, prefer: Option<ClaimId>, instance: &Instan
     let mut effects = Vec::new();
     if let Some((proof, Some(why))) = now.lease.filter(|_| now.lease != before.lease) {
         effects.push(Effect::Cancel { claim: proof.claim, why });
+    }
+    if let (Some((proof, None)), true) = (now.lease, now.suspended != before.suspended) {
+        effects.push(Effect::Pace { claim: proof.claim, suspended: now.suspended, at: instance.revision });
     }
     if let (Some((proof, _)), true) = (now.lease, now.events.is_some() && now.events != before.events) {
         effects.push(Effect::DeliverEvents { claim: proof.claim });

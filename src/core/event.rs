@@ -13,22 +13,90 @@ use super::{
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    ExecutionStarted { execution: ExecutionId, spec: Arc<Spec>, input: Option<Payload> },
+    ExecutionStarted {
+        execution: ExecutionId,
+        spec: Arc<Spec>,
+        input: Option<Payload>,
+    },
+    /// The same function with the same input once more.
+    ExecutionRestarted {
+        execution: ExecutionId,
+    },
+    StartQueued {
+        execution: ExecutionId,
+        spec: Arc<Spec>,
+        input: Option<Payload>,
+        coalesces: bool,
+    },
+    /// A newer start takes the place of one that waits.
+    StartCoalesced {
+        execution: ExecutionId,
+        spec: Arc<Spec>,
+        input: Option<Payload>,
+    },
+    StartWithdrawn {
+        execution: ExecutionId,
+        reason: Arc<str>,
+    },
+    /// The first of the queue begins.
+    ExecutionDequeued,
+    /// The time that it was scheduled for has come.
+    StartDue,
     RequestRemembered(Remembered),
-    RequestsForgotten { through: Revision },
-    RunGranted { claim: ClaimId, worker: Name, ttl: Span },
+    RequestsForgotten {
+        through: Revision,
+    },
+    RunGranted {
+        claim: ClaimId,
+        worker: Name,
+        ttl: Span,
+    },
     RunAccepted,
-    LeaseLengthened { ttl: Span },
-    ProgressReported { custom_status: Option<Payload> },
-    EventRaised { name: Name, input: Option<Payload> },
-    EventsAcknowledged { through: u64 },
+    LeaseLengthened {
+        ttl: Span,
+    },
+    ProgressReported {
+        custom_status: Option<Payload>,
+    },
+    EventRaised {
+        name: Name,
+        input: Option<Payload>,
+    },
+    EventsAcknowledged {
+        through: u64,
+    },
     LeaseEnded(LeaseEnd),
-    RetryScheduled { failure: Option<Arc<Failure>>, at: Steady },
+    RetryScheduled {
+        failure: Option<Arc<Failure>>,
+        at: Steady,
+    },
     RetryDue,
-    ExecutionCompleted { output: Option<Payload> },
-    ExecutionFailed { failure: Arc<Failure> },
-    ExecutionTerminated { reason: Arc<str>, cancellation: Cancellation },
-    ExecutionContinued { execution: ExecutionId, input: Option<Payload> },
+    ExecutionSuspended {
+        reason: Arc<str>,
+    },
+    ExecutionResumed {
+        reason: Arc<str>,
+    },
+    ExecutionCompleted {
+        output: Option<Payload>,
+    },
+    ExecutionFailed {
+        failure: Arc<Failure>,
+    },
+    ExecutionTerminated {
+        reason: Arc<str>,
+        cancellation: Cancellation,
+    },
+    ExecutionContinued {
+        execution: ExecutionId,
+        input: Option<Payload>,
+    },
+    /// What is left remembers its requests until then, and its lease until that is over.
+    InstancePurged {
+        forget_at: Option<Steady>,
+    },
+    /// Nothing is left.
+    InstanceForgotten,
 }
 
 /// How a lease ended.
@@ -45,13 +113,21 @@ impl Event {
     pub fn is_transition(&self) -> bool {
         match self {
             Event::ExecutionStarted { .. }
+            | Event::ExecutionRestarted { .. }
+            | Event::ExecutionDequeued
             | Event::RunGranted { .. }
             | Event::ProgressReported { .. }
+            | Event::ExecutionSuspended { .. }
+            | Event::ExecutionResumed { .. }
             | Event::ExecutionCompleted { .. }
             | Event::ExecutionFailed { .. }
             | Event::ExecutionTerminated { .. }
             | Event::ExecutionContinued { .. } => true,
-            Event::RequestRemembered(_)
+            Event::StartQueued { .. }
+            | Event::StartCoalesced { .. }
+            | Event::StartWithdrawn { .. }
+            | Event::StartDue
+            | Event::RequestRemembered(_)
             | Event::RequestsForgotten { .. }
             | Event::RunAccepted
             | Event::LeaseLengthened { .. }
@@ -59,7 +135,29 @@ impl Event {
             | Event::EventsAcknowledged { .. }
             | Event::LeaseEnded(_)
             | Event::RetryScheduled { .. }
-            | Event::RetryDue => false,
+            | Event::RetryDue
+            | Event::InstancePurged { .. }
+            | Event::InstanceForgotten => false,
         }
+    }
+
+    /// Whether it has a row in the history of the execution. Beginning and end have none: the record tells them.
+    pub fn is_history(&self) -> bool {
+        matches!(
+            self,
+            Event::RunGranted { .. }
+                | Event::RetryScheduled { .. }
+                | Event::EventRaised { .. }
+                | Event::ExecutionSuspended { .. }
+                | Event::ExecutionResumed { .. }
+        )
+    }
+
+    /// Whether the execution is over with it.
+    pub fn is_end(&self) -> bool {
+        matches!(
+            self,
+            Event::ExecutionCompleted { .. } | Event::ExecutionFailed { .. } | Event::ExecutionTerminated { .. }
+        )
     }
 }

@@ -6,9 +6,10 @@ use super::{
     event::{Event, LeaseEnd},
     ids::{Arrival, ExecutionId, FencingToken, InstanceKey, Revision},
     lease::{Cancellation, FinalReport, Lease, NotHeld, Proof},
+    queue::{Queue, QueuedStart},
     request::Memory,
     status::{Execution, Spec, Status, View},
-    time::{Now, Steady, Timestamp},
+    time::{Now, Span, Steady, Timestamp},
 };
 use crate::mutant::Mutant;
 
@@ -31,6 +32,16 @@ pub struct Instance {
     pub inbox_after: u64,
     pub inbox_last: u64,
     pub memory: Memory,
+    pub queue: Queue,
+    /// It was purged: callers don't find it. What is left of it are its lease and its remembered requests.
+    pub purged: Option<Purged>,
+}
+
+/// What a purge leaves, until nobody needs it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purged {
+    /// When its newest request is forgotten; nothing if it remembers none.
+    pub forget_at: Option<Steady>,
 }
 
 impl Instance {
@@ -43,7 +54,8 @@ impl Instance {
         revision: Revision,
         now: Now,
     ) -> Instance {
-        let mut execution = Execution::begin(execution, spec, has_input, revision, now.wall);
+        let mut execution = Execution::begin(execution, spec, has_input.then_some(revision), now.wall);
+        execution.schedule(now);
         execution.await_grant(now.steady);
         Instance {
             arrival,
@@ -57,7 +69,19 @@ impl Instance {
             inbox_after: 0,
             inbox_last: 0,
             memory: Memory::default(),
+            queue: Queue::default(),
+            purged: None,
         }
+    }
+
+    /// Whether callers find it.
+    pub fn is_there(&self) -> bool {
+        self.purged.is_none()
+    }
+
+    /// Whether nothing is left that anybody could need.
+    pub fn is_forgotten(&self) -> bool {
+        self.purged.is_some_and(|purged| purged.forget_at.is_none()) && self.lease.is_none()
     }
 
     /// Changes the instance by one event.
@@ -68,10 +92,33 @@ impl Instance {
         self.sequence += u64::from(Mutant::SkipSequence.is_on() && matches!(event, Event::ExecutionContinued { .. }));
         match event {
             Event::ExecutionStarted { execution, spec, input } => {
-                self.execution = Execution::begin(*execution, spec, input.is_some(), revision, at);
-                if self.lease.is_none() {
-                    self.execution.await_grant(now.steady);
+                let input = input.as_ref().map(|_| revision);
+                self.begin(Execution::begin(*execution, spec, input, at), revision, now);
+            }
+            Event::ExecutionRestarted { execution } => {
+                let former = &self.execution;
+                self.begin(Execution::begin(*execution, &former.spec, former.input, at), revision, now);
+            }
+            Event::ExecutionDequeued => {
+                if let Some(QueuedStart { execution, spec, input, .. }) = self.queue.pop() {
+                    self.begin(Execution::begin(execution, &spec, input, at), revision, now);
                 }
+            }
+            Event::StartQueued { execution, spec, input, coalesces } => self.queue.push(QueuedStart {
+                ticket: revision,
+                execution: *execution,
+                spec: Arc::clone(spec),
+                input: input.as_ref().map(|_| revision),
+                coalesces: *coalesces,
+                queued_at: now.wall,
+            }),
+            Event::StartCoalesced { execution, spec, input } => {
+                self.queue.replace(*execution, spec, input.as_ref().map(|_| revision), now.wall);
+            }
+            Event::StartWithdrawn { execution, .. } => self.queue.remove(*execution),
+            Event::StartDue => {
+                self.execution.scheduled = None;
+                self.await_grant(now.steady);
             }
             Event::RequestRemembered(remembered) => self.memory.remember(revision, remembered.clone()),
             Event::RequestsForgotten { through } => self.memory.forget(*through),
@@ -114,9 +161,7 @@ impl Instance {
                 if let (LeaseEnd::Reported(report), false) = (end, Mutant::UnrememberReport.is_on()) {
                     self.last_report = Some(*report);
                 }
-                if self.execution.status == Status::Pending {
-                    self.execution.await_grant(now.steady);
-                }
+                self.await_grant(now.steady);
             }
             Event::RetryScheduled { failure, at: due } => {
                 self.execution.retry_at = Some(*due);
@@ -124,6 +169,11 @@ impl Instance {
                 self.execution.last_updated_at = at;
             }
             Event::RetryDue => self.execution.retry_at = None,
+            Event::ExecutionSuspended { .. } => self.execution.suspend(at, now.steady),
+            Event::ExecutionResumed { .. } => {
+                self.execution.resume(at);
+                self.await_grant(now.steady);
+            }
             Event::ExecutionCompleted { output } => {
                 self.execution.output = output.as_ref().map(|_| revision);
                 self.execution.failure = None;
@@ -139,10 +189,44 @@ impl Instance {
                 self.end(Status::Terminated, at, Some(*cancellation));
             }
             Event::ExecutionContinued { execution, input } => {
-                let spec = Arc::clone(&self.execution.spec);
-                self.execution = Execution::begin(*execution, &spec, input.is_some(), revision, at);
-                self.execution.status = Status::Running;
+                let input = input.as_ref().map(|_| revision);
+                let suspended = self.execution.resumes_as.is_some();
+                self.execution = Execution::begin(*execution, &self.execution.spec, input, at);
+                self.execution.status = if suspended { Status::Suspended } else { Status::Running };
+                self.execution.resumes_as = suspended.then_some(Status::Running);
             }
+            Event::InstancePurged { forget_at } => {
+                self.purged = Some(Purged { forget_at: *forget_at });
+                if forget_at.is_none() {
+                    self.memory = Memory::default();
+                }
+                if Mutant::ForgetLeaseAtPurge.is_on() {
+                    self.lease = None;
+                }
+            }
+            Event::InstanceForgotten => {
+                self.memory = Memory::default();
+                self.purged = Some(Purged { forget_at: None });
+            }
+        }
+        self.execution.history += u64::from(event.is_history());
+    }
+
+    /// A new execution takes the place of one that has ended; after a purge it begins a new life.
+    fn begin(&mut self, execution: Execution, revision: Revision, now: Now) {
+        if self.purged.take().is_some() {
+            self.born = revision;
+            self.sequence = 1;
+        }
+        self.execution = execution;
+        self.execution.schedule(now);
+        self.await_grant(now.steady);
+    }
+
+    /// Its start deadline runs from when it could be handed out.
+    fn await_grant(&mut self, now: Steady) {
+        if self.lease.is_none() {
+            self.execution.await_grant(now);
         }
     }
 
@@ -168,7 +252,16 @@ impl Instance {
     /// Whether a worker could be granted it at once.
     pub fn is_grantable(&self) -> bool {
         let stands = |lease: &Lease| lease.cancelled.is_none() || !Mutant::SkipLeaseWait.is_on();
-        self.execution.status.is_live() && !self.lease.as_ref().is_some_and(stands) && self.execution.retry_at.is_none()
+        let execution = &self.execution;
+        self.is_there()
+            && matches!(execution.status, Status::Pending | Status::Running)
+            && !self.lease.as_ref().is_some_and(stands)
+            && execution.retry_at.is_none()
+            && execution.scheduled.is_none()
+    }
+
+    pub fn is_suspended(&self) -> bool {
+        self.execution.status == Status::Suspended
     }
 
     /// When time alone will change it next.
@@ -179,7 +272,10 @@ impl Instance {
         let waiting = execution.filter(|_| self.lease.is_none());
         let retry_at = waiting.and_then(|execution| execution.retry_at);
         let start_by = waiting.and_then(|execution| execution.start_by);
-        [lease_end, run_until, retry_at, start_by].into_iter().flatten().min()
+        let scheduled = execution.and_then(|execution| execution.scheduled);
+        // What a purge left goes once its lease and its memory are over.
+        let forget_at = self.purged.filter(|_| self.lease.is_none()).and_then(|purged| purged.forget_at);
+        [lease_end, run_until, retry_at, start_by, scheduled, forget_at].into_iter().flatten().min()
     }
 
     /// What callers see of it.
@@ -191,12 +287,39 @@ impl Instance {
             execution: self.execution.clone(),
             worker: self.lease.as_ref().map(|lease| lease.worker.clone()),
             lease_expires_at: self.lease.as_ref().map(|lease| now.shown(lease.expires_at)),
+            queued_starts: self.queue.len(),
+            queue_position: 0,
         }
+    }
+
+    /// What callers see of one execution: the latest, or one that waits in the queue.
+    pub fn view_of(&self, execution: ExecutionId, key: &InstanceKey, now: Now) -> Option<View> {
+        if self.execution.id == execution {
+            return Some(self.view(key, now));
+        }
+        let (position, start) = self.queue.find(execution)?;
+        Some(View {
+            key: key.clone(),
+            revision: self.revision,
+            fencing_token: self.fencing_token,
+            execution: start.as_execution(),
+            worker: None,
+            lease_expires_at: None,
+            queued_starts: self.queue.len() - position,
+            queue_position: position,
+        })
+    }
+}
+
+impl QueuedStart {
+    /// The execution that it will be, as if it had begun to wait when it was queued.
+    pub fn as_execution(&self) -> Execution {
+        Execution::begin(self.execution, &self.spec, self.input, self.queued_at)
     }
 }
 
 impl Execution {
-    fn begin(id: ExecutionId, spec: &Arc<Spec>, has_input: bool, revision: Revision, at: Timestamp) -> Execution {
+    fn begin(id: ExecutionId, spec: &Arc<Spec>, input: Option<Revision>, at: Timestamp) -> Execution {
         Execution {
             id,
             spec: Arc::clone(spec),
@@ -205,22 +328,48 @@ impl Execution {
             started_at: None,
             last_updated_at: at,
             completed_at: None,
-            input: has_input.then_some(revision),
+            input,
             output: None,
             custom_status: None,
             failure: None,
             termination_reason: None,
             attempt: 0,
             accepted_attempts: 0,
+            resumes_as: None,
+            scheduled: None,
             start_by: None,
+            start_left: None,
             run_until: None,
             retry_at: None,
+            history: 0,
         }
     }
 
-    /// From now on it could be handed out: its start deadline runs.
+    /// It waits for the time that it was scheduled for, if that lies ahead.
+    fn schedule(&mut self, now: Now) {
+        let ahead = self.spec.start_at.map(|at| Span::from_micros(at.0.saturating_sub(now.wall.0)));
+        self.scheduled = ahead.filter(|ahead| *ahead > Span::ZERO).map(|ahead| now.steady + ahead);
+    }
+
+    /// If it could be handed out from now on, its start deadline runs.
     fn await_grant(&mut self, now: Steady) {
-        self.start_by = self.spec.start_deadline.map(|deadline| now + deadline);
+        if self.status == Status::Pending && self.scheduled.is_none() {
+            let left = self.start_left.take().or(self.spec.start_deadline);
+            self.start_by = left.map(|left| now + left);
+        }
+    }
+
+    /// It stands still; so does its start deadline.
+    fn suspend(&mut self, at: Timestamp, now: Steady) {
+        self.resumes_as = Some(self.status);
+        self.status = Status::Suspended;
+        self.start_left = self.start_by.take().map(|due| due - now);
+        self.last_updated_at = at;
+    }
+
+    fn resume(&mut self, at: Timestamp) {
+        self.status = self.resumes_as.take().unwrap_or(self.status);
+        self.last_updated_at = at;
     }
 
     fn granted(&mut self, at: Timestamp, now: Steady) {
@@ -236,7 +385,10 @@ impl Execution {
         self.status = status;
         self.completed_at = Some(at);
         self.last_updated_at = at;
+        self.resumes_as = None;
+        self.scheduled = None;
         self.start_by = None;
+        self.start_left = None;
         self.run_until = None;
         self.retry_at = None;
     }

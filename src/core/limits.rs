@@ -37,6 +37,11 @@ pub const DURATION_MAX: Span = Span::from_secs(365 * 24 * 3600);
 pub const REMEMBERED_REQUESTS_MAX: usize = 1_000;
 /// External events of one instance that no worker has acknowledged.
 pub const INBOX_EVENTS_MAX: u64 = 1_000;
+/// Starts that may wait behind a live execution: unless the start says otherwise, and the most that it can say.
+pub const QUEUE_DEFAULT: u32 = 16;
+pub const QUEUE_CEILING: u32 = 1_000;
+/// Events of an execution's history that are kept, its beginning and end not counted.
+pub const HISTORY_KEPT: u64 = 1_000;
 /// Transitions that are kept for watchers that resume.
 pub const TRANSITIONS_KEPT: u64 = 64;
 /// Functions of one worker, and runs that it takes at a time.

@@ -13,6 +13,10 @@ pub enum ConflictPolicy {
     Fail,
     UseExisting,
     Replace,
+    /// Wait for its end.
+    Queue,
+    /// Run once more after its end, however many ask.
+    Coalesce,
 }
 
 /// Which kind of worker may run an execution.
@@ -48,7 +52,7 @@ impl Replaceable {
 
     pub fn contains(self, status: Status) -> bool {
         match status {
-            Status::Pending | Status::Running => false,
+            Status::Pending | Status::Running | Status::Suspended => false,
             Status::Completed => self.completed,
             Status::Failed => self.failed,
             Status::Terminated => self.terminated,

@@ -21,6 +21,12 @@ pub enum Rejection {
     NotFound { id: String },
     #[error("instance '{}' has ended as {}", .0.key.id(), .0.execution.status.name())]
     NotLive(Box<View>),
+    #[error("instance '{}' is {}: only an instance that has ended can be purged", .0.key.id(), .0.execution.status.name())]
+    StillLive(Box<View>),
+    #[error("instance '{id}' has no execution {execution} that is live, queued or still known")]
+    ExecutionNotFound { id: String, execution: ExecutionId },
+    #[error("{waiting} starts wait in the queue of instance '{id}' already; this one's max_queue is {max}")]
+    QueueFull { id: String, waiting: u32, max: u32 },
     #[error("instance '{}' is at execution {}, not {expected}", .current.key.id(), .current.execution.id)]
     ExecutionMismatch { current: Box<View>, expected: ExecutionId },
     #[error(

@@ -24,6 +24,8 @@ pub enum Outcome {
     Started,
     Joined,
     Replaced,
+    Queued,
+    Coalesced,
 }
 
 /// An accepted start that carried a request id.
@@ -55,6 +57,11 @@ impl Memory {
         let old = self.0.iter().take_while(|(_, r)| is_over(r, remember, now)).count();
         let many = (self.0.len() + 1).saturating_sub(max);
         old.max(many).checked_sub(1).and_then(|last| self.0.get(last)).map(|(revision, _)| *revision)
+    }
+
+    /// When the newest is forgotten; nothing if there is none.
+    pub fn forgotten_at(&self, remember: Span) -> Option<Steady> {
+        self.0.back().map(|(_, newest)| newest.accepted_at + remember)
     }
 
     pub fn remember(&mut self, revision: Revision, remembered: Remembered) {

@@ -13,6 +13,7 @@ use super::{
 pub enum Status {
     Pending,
     Running,
+    Suspended,
     Completed,
     Failed,
     Terminated,
@@ -37,6 +38,8 @@ pub struct Spec {
     pub retry: RetryPolicy,
     pub start_deadline: Option<Span>,
     pub run_timeout: Option<Span>,
+    /// Not handed out before.
+    pub start_at: Option<Timestamp>,
 }
 
 /// One run of an instance.
@@ -60,12 +63,20 @@ pub struct Execution {
     pub attempt: u32,
     /// How many attempts a worker accepted: those count.
     pub accepted_attempts: u32,
+    /// What it goes on as when it is resumed; only while it is suspended.
+    pub resumes_as: Option<Status>,
+    /// When it may be handed out, while that lies ahead.
+    pub scheduled: Option<Steady>,
     /// When the first grant must have happened.
     pub start_by: Option<Steady>,
+    /// What was left of the start deadline when it was suspended.
+    pub start_left: Option<Span>,
     /// When the run must have ended.
     pub run_until: Option<Steady>,
     /// When the next attempt is due; no grant before.
     pub retry_at: Option<Steady>,
+    /// How many rows of history were written.
+    pub history: u64,
 }
 
 /// An instance as it stood at one revision.
@@ -78,6 +89,10 @@ pub struct View {
     /// Who holds the lease, also one that outlasts its execution.
     pub worker: Option<Name>,
     pub lease_expires_at: Option<Timestamp>,
+    /// How many starts wait behind it.
+    pub queued_starts: u32,
+    /// The place in the queue, from 1, of an execution that waits there; else 0.
+    pub queue_position: u32,
 }
 
 /// A change that watchers see, with its number: per instance, from 1, without gaps.
@@ -87,9 +102,20 @@ pub struct Transition {
     pub view: View,
 }
 
+/// What watchers are told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// A change of the instance, with its number.
+    Transition(Transition),
+    /// A start was withdrawn from the queue: those who watch its execution care.
+    Withdrawn(View),
+    /// The instance was purged; this is its last transition.
+    Purged(Transition),
+}
+
 impl Status {
     pub fn is_live(self) -> bool {
-        matches!(self, Status::Pending | Status::Running)
+        matches!(self, Status::Pending | Status::Running | Status::Suspended)
     }
 
     /// The field's name for it.
@@ -97,9 +123,19 @@ impl Status {
         match self {
             Status::Pending => "Pending",
             Status::Running => "Running",
+            Status::Suspended => "Suspended",
             Status::Completed => "Completed",
             Status::Failed => "Failed",
             Status::Terminated => "Terminated",
+        }
+    }
+}
+
+impl News {
+    pub fn view(&self) -> &View {
+        match self {
+            News::Transition(transition) | News::Purged(transition) => &transition.view,
+            News::Withdrawn(view) => view,
         }
     }
 }

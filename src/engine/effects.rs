@@ -12,6 +12,7 @@ use crate::core::{
     command::{Command, Grant},
     effect::Effect,
     ids::{ClaimId, InstanceKey},
+    status::News,
 };
 use crate::mutant::Mutant;
 
@@ -37,7 +38,7 @@ impl Shared {
                 continue;
             }
             match effect {
-                Effect::Publish(transition) => self.watchers.publish(transition),
+                Effect::Publish(news) => self.watchers.publish(news),
                 Effect::EndClaim { claim, expired } => freed = self.end_claim(claim, expired),
                 Effect::Cancel { claim, why } => self.tell(claim, |s| s.cancel(claim, StopReason::Cancelled(why))),
                 Effect::HandOut(run) => {
@@ -46,6 +47,7 @@ impl Shared {
                         self.take_back(key, proof);
                     }
                 }
+                Effect::Pace { claim, suspended, at } => self.tell(claim, |s| s.pace(claim, suspended, at)),
                 Effect::DeliverEvents { claim } => self.tell(claim, |s| s.deliver_events(claim)),
                 Effect::Withdraw => self.dispatch.withdraw(key),
                 Effect::Offer(offer) => {
@@ -94,7 +96,7 @@ impl Shared {
     pub(super) fn tick(&self, key: &InstanceKey) {
         let partition = self.partition(key);
         partition.submit(key, &Command::Tick, self.clock.now(), None);
-        if let Some(due) = partition.look(key, |instance| instance.next_due()).found.flatten() {
+        if let Some(due) = partition.inspect(key, |instance| instance.next_due()).flatten() {
             self.timers.arm(key.clone(), due);
         }
     }
@@ -103,12 +105,17 @@ impl Shared {
 /// Only in a mutant.
 fn is_dropped(effect: &Effect) -> bool {
     match effect {
-        Effect::Publish(transition) => Mutant::DropPublication.is_on() && transition.sequence.is_multiple_of(5),
+        Effect::Publish(News::Transition(transition)) => {
+            Mutant::DropPublication.is_on() && transition.sequence.is_multiple_of(5)
+        }
         Effect::EndClaim { .. } => Mutant::DropClaimEnd.is_on(),
         Effect::HandOut(_) => Mutant::DropHandOut.is_on(),
         Effect::DeliverEvents { .. } => Mutant::DropEvents.is_on(),
         Effect::Offer(_) => Mutant::DropOffer.is_on(),
         Effect::Arm(_) => Mutant::DropTimer.is_on(),
-        Effect::Cancel { .. } | Effect::Withdraw => false,
+        Effect::Publish(News::Withdrawn(_) | News::Purged(_))
+        | Effect::Pace { .. }
+        | Effect::Cancel { .. }
+        | Effect::Withdraw => false,
     }
 }

@@ -1,13 +1,16 @@
 //! Which rows each event writes.
 
+use std::sync::Arc;
+
 use crate::{
     core::{
         command::Payload,
         event::Event,
-        ids::{Arrival, InstanceKey, Revision},
+        history::HistoryEvent,
+        ids::{Arrival, ExecutionId, InstanceKey, Revision},
         instance::Instance,
         limits,
-        status::Transition,
+        status::{News, Status, Transition},
         time::Now,
     },
     mutant::Mutant,
@@ -23,12 +26,12 @@ pub struct Journal<'a> {
     arrival: Arrival,
     now: Now,
     writes: Vec<Write>,
-    transitions: Vec<Transition>,
+    news: Vec<News>,
 }
 
 impl<'a> Journal<'a> {
     pub fn open(key: &'a InstanceKey, arrival: Arrival, now: Now) -> Journal<'a> {
-        Journal { key, arrival, now, writes: Vec::with_capacity(4), transitions: Vec::new() }
+        Journal { key, arrival, now, writes: Vec::with_capacity(4), news: Vec::new() }
     }
 
     pub fn key(&self) -> &'a InstanceKey {
@@ -39,14 +42,28 @@ impl<'a> Journal<'a> {
     pub fn event(&mut self, before: Option<&Instance>, event: &Event, revision: Revision) {
         match event {
             Event::ExecutionStarted { input, .. } | Event::ExecutionContinued { input, .. } => {
-                if before.is_some() {
-                    self.delete_through(Table::Payload, revision.0.saturating_sub(1));
-                }
+                self.replace_execution(before, false);
                 self.payload(input.as_ref(), revision);
+            }
+            Event::ExecutionRestarted { .. } => self.replace_execution(before, true),
+            Event::ExecutionDequeued => {
+                self.replace_execution(before, false);
+                if let Some(first) = before.and_then(|instance| instance.queue.first()) {
+                    self.delete(Table::Queue, first.ticket);
+                }
+            }
+            Event::StartQueued { input, .. } => self.payload(input.as_ref(), revision),
+            Event::StartCoalesced { execution, input, .. } => {
+                self.delete_queued_input(before, *execution);
+                self.payload(input.as_ref(), revision);
+            }
+            Event::StartWithdrawn { execution, reason } => {
+                self.delete_queued_input(before, *execution);
+                self.withdrawn(before, *execution, reason, revision);
             }
             Event::ProgressReported { custom_status } => {
                 if let Some(old) = before.and_then(|instance| instance.execution.custom_status) {
-                    self.writes.push(Write::Delete { table: Table::Payload, key: self.row(old.0) });
+                    self.delete(Table::Payload, old);
                 }
                 self.payload(custom_status.as_ref(), revision);
             }
@@ -65,7 +82,20 @@ impl<'a> Journal<'a> {
                 self.empty_inbox(before);
             }
             Event::ExecutionFailed { .. } | Event::ExecutionTerminated { .. } => self.empty_inbox(before),
-            Event::RunGranted { .. }
+            Event::InstancePurged { forget_at } => {
+                for table in [Table::Transition, Table::Payload, Table::Event, Table::History] {
+                    self.delete_through(table, Write::NUMBER_MAX);
+                }
+                if forget_at.is_none() {
+                    self.delete_through(Table::Request, Write::NUMBER_MAX);
+                }
+                self.news.extend(before.map(|instance| News::Purged(self.transition(instance))));
+            }
+            Event::InstanceForgotten => self.delete_through(Table::Request, Write::NUMBER_MAX),
+            Event::StartDue
+            | Event::ExecutionSuspended { .. }
+            | Event::ExecutionResumed { .. }
+            | Event::RunGranted { .. }
             | Event::RunAccepted
             | Event::LeaseLengthened { .. }
             | Event::LeaseEnded(_)
@@ -74,26 +104,82 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// After the event was applied: the transition that watchers see.
+    /// After the event was applied: the transition that watchers see, and what is kept of it for later.
     pub fn applied(&mut self, event: &Event, after: &Instance) {
-        if !event.is_transition() {
-            return;
+        if let Event::StartQueued { execution, .. } | Event::StartCoalesced { execution, .. } = event
+            && let Some((_, start)) = after.queue.find(*execution)
+        {
+            self.put(Table::Queue, start.ticket.0, record::encode_queued(start));
         }
-        let view = after.view(self.key, self.now);
-        self.put(Table::Transition, after.sequence, record::encode_transition(&view));
-        if let Some(obsolete) = after.sequence.checked_sub(TRANSITION_ROWS).filter(|number| *number > 0) {
-            self.delete_through(Table::Transition, obsolete);
+        if let Some(noted) = HistoryEvent::of(event, after, self.now) {
+            let number = after.execution.history;
+            self.put(Table::History, number, record::encode_history(&noted));
+            if let Some(obsolete) = number.checked_sub(limits::HISTORY_KEPT).filter(|number| *number > 0) {
+                self.delete_through(Table::History, obsolete);
+            }
         }
-        self.transitions.push(Transition { sequence: after.sequence, view });
+        if event.is_transition() {
+            let transition = self.transition(after);
+            self.put(Table::Transition, after.sequence, record::encode_transition(&transition.view));
+            if let Some(obsolete) = after.sequence.checked_sub(TRANSITION_ROWS).filter(|number| *number > 0) {
+                self.delete_through(Table::Transition, obsolete);
+            }
+            self.news.push(News::Transition(transition));
+        }
     }
 
-    /// All rows, with the instance's record as it stands now.
-    pub fn close(mut self, after: &Instance) -> (Vec<Write>, Vec<Transition>) {
+    /// All rows, with the instance's record as it stands now, and what watchers are told.
+    pub fn close(mut self, after: &Instance) -> (Vec<Write>, Vec<News>) {
         if Mutant::LoseRecord.is_on() && after.revision.0.is_multiple_of(7) {
-            return (self.writes, self.transitions);
+            return (self.writes, self.news);
         }
-        self.put(Table::Record, 0, record::encode_instance(self.key, after));
-        (self.writes, self.transitions)
+        if after.is_forgotten() {
+            self.writes.push(Write::Delete { table: Table::Record, key: self.row(0) });
+        } else {
+            self.put(Table::Record, 0, record::encode_instance(self.key, after));
+        }
+        (self.writes, self.news)
+    }
+
+    fn transition(&self, instance: &Instance) -> Transition {
+        Transition { sequence: instance.sequence, view: instance.view(self.key, self.now) }
+    }
+
+    /// The rows of an execution that makes way for another one. Those of queued starts stay: they are others.
+    fn replace_execution(&mut self, before: Option<&Instance>, keep_input: bool) {
+        let Some(instance) = before.filter(|instance| instance.is_there()) else { return };
+        let execution = &instance.execution;
+        let input = execution.input.filter(|_| !keep_input);
+        for row in [input, execution.output, execution.custom_status].into_iter().flatten() {
+            self.delete(Table::Payload, row);
+        }
+        if execution.history > 0 {
+            self.delete_through(Table::History, execution.history);
+        }
+    }
+
+    fn delete_queued_input(&mut self, before: Option<&Instance>, execution: ExecutionId) {
+        let start = before.and_then(|instance| instance.queue.find(execution));
+        if let Some(input) = start.and_then(|(_, start)| start.input) {
+            self.delete(Table::Payload, input);
+        }
+    }
+
+    fn withdrawn(&mut self, before: Option<&Instance>, execution: ExecutionId, reason: &Arc<str>, revision: Revision) {
+        let Some(instance) = before else { return };
+        if let Some((_, start)) = instance.queue.find(execution) {
+            self.delete(Table::Queue, start.ticket);
+        }
+        if let Some(mut view) = instance.view_of(execution, self.key, self.now) {
+            view.revision = revision;
+            view.queue_position = 0;
+            let at = view.execution.last_updated_at.advance_to(self.now.wall);
+            view.execution.status = Status::Terminated;
+            view.execution.termination_reason = Some(Arc::clone(reason));
+            view.execution.last_updated_at = at;
+            view.execution.completed_at = Some(at);
+            self.news.push(News::Withdrawn(view));
+        }
     }
 
     fn payload(&mut self, payload: Option<&Payload>, revision: Revision) {
@@ -110,6 +196,10 @@ impl<'a> Journal<'a> {
 
     fn put(&mut self, table: Table, number: u64, bytes: Vec<u8>) {
         self.writes.push(Write::Put { table, key: self.row(number), bytes });
+    }
+
+    fn delete(&mut self, table: Table, row: Revision) {
+        self.writes.push(Write::Delete { table, key: self.row(row.0) });
     }
 
     fn delete_through(&mut self, table: Table, number: u64) {

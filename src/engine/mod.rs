@@ -38,14 +38,15 @@ pub use self::{
 use crate::{
     clock::Clock,
     core::{
-        command::{Command, Payload, RaiseEvent, Start, Terminate},
+        command::{Command, Payload, Purge, RaiseEvent, Restart, Resume, Start, Suspend, Terminate},
         decide::Answer,
         ids::{ExecutionId, InstanceKey, Revision},
         partitioning::PartitionId,
+        queue::QueuedStart,
         rejection::Rejection,
         request::Outcome,
         status::View,
-        time::Span,
+        time::{Span, Timestamp},
     },
     entropy::Entropy,
     mutant::Mutant,
@@ -118,6 +119,8 @@ pub struct Started {
     pub outcome: Outcome,
     pub deduplicated: bool,
     pub execution: ExecutionId,
+    /// The place in the queue, from 1, if it waits there.
+    pub queue_position: u32,
     pub status: Description,
 }
 
@@ -126,6 +129,15 @@ pub struct Started {
 pub struct Description {
     pub view: View,
     pub pending_reason: String,
+}
+
+/// What a reader is told.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub status: Description,
+    pub payloads: Payloads,
+    /// The starts that wait behind the live execution.
+    pub queue: Vec<QueuedStart>,
 }
 
 /// The commit that was waited for did not come.
@@ -179,42 +191,83 @@ impl Engine {
 
     /// StartSingleton: checks and starts in one step.
     pub async fn start(&self, key: &InstanceKey, start: Start) -> Result<Started, Refusal> {
-        let weight = payload_kib(start.input.as_ref());
-        let (answer, view) = self.shared.execute(key, Command::Start(start), weight).await?;
+        let signal = start.signal.as_ref().and_then(|signal| signal.input.as_ref());
+        let weight = payload_kib(start.input.as_ref()) + payload_kib(signal);
+        self.start_command(key, Command::Start(start), weight).await
+    }
+
+    /// Starts an instance that has ended anew.
+    pub async fn restart(&self, key: &InstanceKey, restart: Restart) -> Result<Started, Refusal> {
+        self.start_command(key, Command::Restart(restart), 1).await
+    }
+
+    async fn start_command(&self, key: &InstanceKey, command: Command, weight: u32) -> Result<Started, Refusal> {
+        let (answer, view) = self.shared.execute(key, command, weight).await?;
         let status = self.shared.describe(view);
         match answer {
-            Answer::Start { outcome, deduplicated, execution } => {
-                Ok(Started { outcome, deduplicated, execution, status })
+            Answer::Start { outcome, deduplicated, execution, queue_position } => {
+                Ok(Started { outcome, deduplicated, execution, queue_position, status })
             }
-            Answer::EventRaised { .. } | Answer::Done => unreachable!("a start is answered as a start"),
+            Answer::EventRaised { .. } | Answer::Ended { .. } | Answer::Done => {
+                unreachable!("a start is answered as a start")
+            }
         }
     }
 
     /// Delivers an external event. Answers the execution that gets it and the event's number.
     pub async fn raise_event(&self, key: &InstanceKey, raise: RaiseEvent) -> Result<(ExecutionId, u64), Refusal> {
-        let weight = payload_kib(raise.input.as_ref());
+        let weight = payload_kib(raise.signal.input.as_ref());
         match self.shared.execute(key, Command::RaiseEvent(raise), weight).await?.0 {
             Answer::EventRaised { execution, sequence } => Ok((execution, sequence)),
-            Answer::Start { .. } | Answer::Done => unreachable!("an event is answered as an event"),
+            Answer::Start { .. } | Answer::Ended { .. } | Answer::Done => {
+                unreachable!("an event is answered as an event")
+            }
         }
     }
 
-    /// Ends the live execution.
+    /// Holds events and attempts of the live execution back.
+    pub async fn suspend(&self, key: &InstanceKey, suspend: Suspend) -> Result<Description, Refusal> {
+        let (_, view) = self.shared.execute(key, Command::Suspend(suspend), 1).await?;
+        Ok(self.shared.describe(view))
+    }
+
+    /// Goes on with a suspended execution.
+    pub async fn resume(&self, key: &InstanceKey, resume: Resume) -> Result<Description, Refusal> {
+        let (_, view) = self.shared.execute(key, Command::Resume(resume), 1).await?;
+        Ok(self.shared.describe(view))
+    }
+
+    /// Deletes an instance that has ended.
+    pub async fn purge(&self, key: &InstanceKey, expected_execution: Option<ExecutionId>) -> Result<(), Refusal> {
+        let remember = self.shared.config.request_memory;
+        let purge = Purge { expected_execution, ended_before: None, remember };
+        self.shared.execute(key, Command::Purge(purge), 1).await.map(drop)
+    }
+
+    /// Ends the live execution, or withdraws one from the queue. Answers how that one stands now.
     pub async fn terminate(&self, key: &InstanceKey, terminate: Terminate) -> Result<Description, Refusal> {
         let (_, view) = self.shared.execute(key, Command::Terminate(terminate), 1).await?;
         Ok(self.shared.describe(view))
     }
 
-    /// The current status.
-    pub async fn status(&self, key: &InstanceKey) -> Result<Description, Refusal> {
-        let view = self.shared.look(key, |instance, now| instance.view(key, now)).await?;
-        Ok(self.shared.describe(view))
+    /// The status of the latest execution, or of the one that is asked for.
+    pub async fn status(
+        &self,
+        key: &InstanceKey,
+        execution: Option<ExecutionId>,
+        with_payloads: bool,
+    ) -> Result<Seen, Refusal> {
+        let (sighting, payloads) = if with_payloads {
+            self.shared.look_with_payloads(key, execution).await?
+        } else {
+            (self.shared.look_at(key, execution).await?, Payloads::default())
+        };
+        Ok(Seen { status: self.shared.describe(sighting.transition.view), payloads, queue: sighting.queue })
     }
 
-    /// The current status with its payloads.
-    pub async fn status_with_payloads(&self, key: &InstanceKey) -> Result<(Description, Payloads), Refusal> {
-        let (current, payloads) = self.shared.look_with_payloads(key).await?;
-        Ok((self.shared.describe(current.view), payloads))
+    /// The time, as people see it.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now().wall
     }
 
     /// Watches an instance.

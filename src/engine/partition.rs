@@ -23,7 +23,7 @@ use crate::{
         lease::{NotHeld, Proof},
         partitioning::PartitionId,
         rejection::Rejection,
-        status::View,
+        status::{News, View},
         time::Now,
     },
     mutant::Mutant,
@@ -121,9 +121,16 @@ impl Partition {
                 let found = Found { key, instance: Some(instance), now };
                 match decide(found, command) {
                     Ok(decision) => {
-                        self.carry_out(key, instance, &decision.events, now, place);
-                        Verdict { result: Ok((decision.answer, instance.view(key, now))), speaks_of: instance.revision }
+                        let ended = self.carry_out(key, instance, &decision, now, place);
+                        let view = ended.unwrap_or_else(|| instance.view(key, now));
+                        let speaks_of = instance.revision;
+                        if instance.is_forgotten() {
+                            entry.remove();
+                        }
+                        Verdict { result: Ok((decision.answer, view)), speaks_of }
                     }
+                    // An answer about absence: what was purged is not there.
+                    Err(rejection @ Rejection::NotFound { .. }) => self.absent(rejection),
                     Err(rejection) => Verdict { result: Err(rejection), speaks_of: instance.revision },
                 }
             }
@@ -146,14 +153,23 @@ impl Partition {
         Verdict { result: Err(rejection), speaks_of: self.queued() }
     }
 
-    fn carry_out(&self, key: &InstanceKey, instance: &mut Instance, events: &[Event], now: Now, place: Option<Place>) {
+    /// Answers how the caller is shown the execution that it has ended, if that is what it did.
+    fn carry_out(
+        &self,
+        key: &InstanceKey,
+        instance: &mut Instance,
+        decision: &Decision,
+        now: Now,
+        place: Option<Place>,
+    ) -> Option<View> {
+        let Decision { events, answer } = decision;
         if events.is_empty() {
-            return;
+            return None;
         }
         let before = Outlook::of(instance);
         let mut log = self.log.lock();
         let journal = Journal::open(key, instance.arrival, now);
-        self.record(&mut log, journal, instance, before, events, events, now, place);
+        self.record(&mut log, journal, instance, before, events, events, now, place, *answer)
     }
 
     /// The first event of an instance makes it; there is none for commands that find nothing to do.
@@ -167,7 +183,7 @@ impl Partition {
         let mut journal = Journal::open(key, arrival, now);
         journal.event(None, first, revision);
         journal.applied(first, &instance);
-        self.record(&mut log, journal, &mut instance, Outlook::default(), events, rest, now, place);
+        self.record(&mut log, journal, &mut instance, Outlook::default(), events, rest, now, place, Answer::Done);
         Some(instance)
     }
 
@@ -182,7 +198,8 @@ impl Partition {
         to_apply: &[Event],
         now: Now,
         place: Option<Place>,
-    ) {
+        answer: Answer,
+    ) -> Option<View> {
         let key = journal.key();
         for event in to_apply {
             let revision = log.next_revision();
@@ -190,8 +207,14 @@ impl Partition {
             instance.apply(event, revision, now);
             journal.applied(event, instance);
         }
-        let (writes, transitions) = journal.close(instance);
-        let effects = effects(before, events, transitions, instance);
+        let (writes, news) = journal.close(instance);
+        let ended = match answer {
+            Answer::Ended { execution } => {
+                news.iter().rev().map(News::view).find(|view| view.execution.id == execution).cloned()
+            }
+            Answer::Start { .. } | Answer::EventRaised { .. } | Answer::Done => None,
+        };
+        let effects = effects(before, events, news, instance);
         let first = log.changes.is_empty();
         let change = Change { key: key.clone(), effects, writes, _place: place };
         match log.late.take() {
@@ -201,6 +224,7 @@ impl Partition {
         if first {
             self.queue.announce(self.id);
         }
+        ended
     }
 
     /// Takes everything that waits, as one batch.
@@ -224,19 +248,28 @@ impl Partition {
     }
 
     /// Renews a lease for a worker that came back with it.
-    pub fn attach(&self, key: &InstanceKey, proof: Proof, now: Now) -> Snapshot<Result<(), NotHeld>> {
+    /// Answers whether the run is suspended.
+    pub fn attach(&self, key: &InstanceKey, proof: Proof, now: Now) -> Snapshot<Result<bool, NotHeld>> {
         match self.instances.get_mut(key) {
-            Some(mut instance) => Snapshot { found: instance.renew(proof, now.steady), speaks_of: instance.revision },
+            Some(mut instance) => {
+                let found = instance.renew(proof, now.steady).map(|()| instance.is_suspended());
+                Snapshot { found, speaks_of: instance.revision }
+            }
             None => Snapshot { found: Err(NotHeld::Lost), speaks_of: self.queued() },
         }
     }
 
-    /// Looks at an instance: what `look` makes of it, or nothing if it isn't there.
+    /// Looks at an instance as callers find it: what `look` makes of it, or nothing if it isn't there.
     pub fn look<T>(&self, key: &InstanceKey, look: impl FnOnce(&Instance) -> T) -> Snapshot<Option<T>> {
-        match self.instances.get(key) {
+        match self.instances.get(key).filter(|instance| instance.is_there()) {
             Some(instance) => Snapshot { found: Some(look(&instance)), speaks_of: instance.revision },
             None => Snapshot { found: None, speaks_of: self.queued() },
         }
+    }
+
+    /// Looks at what the partition has, also at what a purge has left.
+    pub fn inspect<T>(&self, key: &InstanceKey, inspect: impl FnOnce(&Instance) -> T) -> Option<T> {
+        self.instances.get(key).map(|instance| inspect(&instance))
     }
 
     /// The newest revision that was given out.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{Refusal, Shared, dispatch::Standing, partition::Snapshot};
 use crate::{
     core::{
-        ids::{InstanceKey, Revision},
+        ids::{Arrival, ExecutionId, InstanceKey, Revision},
         instance::Instance,
+        queue::QueuedStart,
         rejection::Rejection,
         status::{Status, Transition, View},
         time::Now,
@@ -26,6 +27,21 @@ pub struct Payloads {
     pub custom_status: Option<String>,
 }
 
+/// An execution as it was seen.
+pub(super) struct Sighting {
+    pub arrival: Arrival,
+    /// The revision with which the life of the id began.
+    pub born: Revision,
+    /// The number of the instance's newest transition.
+    pub newest: u64,
+    /// With its own number, where it is a former one.
+    pub transition: Transition,
+    /// Others have followed it.
+    pub is_former: bool,
+    /// The starts that wait in the instance's queue.
+    pub queue: Vec<QueuedStart>,
+}
+
 impl Shared {
     /// Looks at an instance and waits until what was seen is durable.
     pub(super) async fn look<T>(
@@ -33,20 +49,59 @@ impl Shared {
         key: &InstanceKey,
         look: impl FnOnce(&Instance, Now) -> T,
     ) -> Result<T, Refusal> {
+        let found = self.look_or_absent(key, look).await?;
+        found.map_err(|_| Rejection::NotFound { id: key.id().into() }.into())
+    }
+
+    /// The same; where there is no instance, the revision of the partition at which there was none.
+    pub(super) async fn look_or_absent<T>(
+        &self,
+        key: &InstanceKey,
+        look: impl FnOnce(&Instance, Now) -> T,
+    ) -> Result<Result<T, Revision>, Refusal> {
         let partition = self.partition(key);
         let Snapshot { found, speaks_of } = partition.look(key, |instance| look(instance, self.clock.now()));
         if !Mutant::ReadUncommitted.is_on() {
             self.until_durable(partition, speaks_of).await.map_err(Refusal::from_read)?;
         }
-        found.ok_or_else(|| Rejection::NotFound { id: key.id().into() }.into())
+        Ok(found.ok_or(speaks_of))
     }
 
-    /// The latest transition's number and the view, with the payloads that it refers to.
-    pub(super) async fn look_with_payloads(&self, key: &InstanceKey) -> Result<(Transition, Payloads), Refusal> {
+    /// The latest execution, or the one that is asked for: it may wait in the queue, or be over.
+    pub(super) async fn look_at(&self, key: &InstanceKey, execution: Option<ExecutionId>) -> Result<Sighting, Refusal> {
+        let look = |instance: &Instance, now| {
+            let view = execution.map_or(Some(instance.view(key, now)), |id| instance.view_of(id, key, now));
+            let queue = instance.queue.iter().cloned().collect();
+            (instance.arrival, instance.born, instance.sequence, view, queue)
+        };
+        let (arrival, born, newest, view, queue) = self.look(key, look).await?;
+        let (transition, is_former) = match (view, execution) {
+            (Some(view), _) => (Transition { sequence: newest, view }, false),
+            (None, Some(execution)) => (self.former(key, arrival, execution).await?, true),
+            (None, None) => unreachable!("the latest execution is always there"),
+        };
+        Ok(Sighting { arrival, born, newest, transition, is_former, queue })
+    }
+
+    /// How an execution was last seen that others have followed.
+    async fn former(&self, key: &InstanceKey, arrival: Arrival, execution: ExecutionId) -> Result<Transition, Refusal> {
+        let kept = self.kept_transitions(key, arrival).await?;
+        let last = kept.into_iter().rfind(|transition| transition.view.execution.id == execution);
+        last.ok_or_else(|| Rejection::ExecutionNotFound { id: key.id().into(), execution }.into())
+    }
+
+    /// The same, with the payloads that it refers to; those of a former execution are gone.
+    pub(super) async fn look_with_payloads(
+        &self,
+        key: &InstanceKey,
+        execution: Option<ExecutionId>,
+    ) -> Result<(Sighting, Payloads), Refusal> {
         for _ in 0..PAYLOAD_TRIES {
-            let look = |instance: &Instance, now| (instance.arrival, instance.sequence, instance.view(key, now));
-            let (arrival, sequence, view) = self.look(key, look).await?;
-            let execution = &view.execution;
+            let sighting = self.look_at(key, execution).await?;
+            if sighting.is_former {
+                return Ok((sighting, Payloads::default()));
+            }
+            let (arrival, execution) = (sighting.arrival, &sighting.transition.view.execution);
             let wanted = [execution.input, execution.output, execution.custom_status];
             let read = self.read(move |store| {
                 wanted.map(|row| row.map(|row| read_payload(store, arrival, row)).transpose()).into_iter().collect()
@@ -59,7 +114,7 @@ impl Shared {
                 let text = |payload: &Option<Option<String>>| payload.clone().flatten();
                 let payloads =
                     Payloads { input: text(input), output: text(output), custom_status: text(custom_status) };
-                return Ok((Transition { sequence, view }, payloads));
+                return Ok((sighting, payloads));
             }
         }
         Err(Refusal::Unavailable("the instance changes faster than its payloads can be read"))
@@ -72,6 +127,9 @@ impl Shared {
         if !execution.status.is_live() {
             return String::new();
         }
+        if view.queue_position > 0 {
+            return format!("waiting in the queue, at place {}, for the live execution to end", view.queue_position);
+        }
         if let Some(worker) = &view.worker {
             return match execution.status {
                 Status::Pending => {
@@ -81,6 +139,12 @@ impl Shared {
                 }
                 _ => String::new(),
             };
+        }
+        if execution.status == Status::Suspended {
+            return "suspended".into();
+        }
+        if let Some(at) = execution.spec.start_at.filter(|_| execution.scheduled.is_some()) {
+            return format!("scheduled for {}", humantime::format_rfc3339_millis(at.into()));
         }
         if execution.retry_at.is_some() {
             let last = execution.failure.as_deref().map(|f| format!("{}: {}", f.error_type, f.message));
@@ -113,11 +177,7 @@ impl Shared {
 }
 
 /// The text of one payload row; nothing if it was deleted.
-pub(super) fn read_payload(
-    store: &dyn Store,
-    arrival: crate::core::ids::Arrival,
-    row: Revision,
-) -> Result<Option<String>, ReadError> {
+pub(super) fn read_payload(store: &dyn Store, arrival: Arrival, row: Revision) -> Result<Option<String>, ReadError> {
     let found = store.read(Table::Payload, arrival, row.0, 1)?.into_iter().find(|found| found.key.number == row.0);
     found.map(|row| text(row.key, row.bytes)).transpose()
 }

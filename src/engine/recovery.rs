@@ -25,7 +25,7 @@ pub enum RecoveryError {
 }
 
 impl Shared {
-    /// Loads every instance with its remembered requests. Blocks.
+    /// Loads every instance with its remembered requests and queued starts. Blocks.
     pub(super) fn load(&self) -> Result<Vec<InstanceKey>, RecoveryError> {
         let mut keys: Vec<(Arrival, InstanceKey)> = Vec::new();
         each_row(&*self.store, Table::Record, |row| {
@@ -38,13 +38,20 @@ impl Shared {
         each_row(&*self.store, Table::Request, |row| {
             let request =
                 record::decode_request(&row.bytes).map_err(|error| not_understood(Table::Request, row.key, &error))?;
-            let at = keys
-                .binary_search_by_key(&row.key.arrival, |(arrival, _)| *arrival)
-                .map_err(|_| not_understood(Table::Request, row.key, &"it belongs to no instance"))?;
-            let key = &keys[at].1;
+            let key = owner(&keys, Table::Request, row.key)?;
             let revision = crate::core::ids::Revision(row.key.number);
             if !Mutant::ForgetRequestsAtRecovery.is_on() {
                 self.partition(key).amend(key, |instance| instance.memory.remember(revision, request));
+            }
+            Ok(())
+        })?;
+        each_row(&*self.store, Table::Queue, |row| {
+            let revision = crate::core::ids::Revision(row.key.number);
+            let start = record::decode_queued(revision, &row.bytes)
+                .map_err(|error| not_understood(Table::Queue, row.key, &error))?;
+            let key = owner(&keys, Table::Queue, row.key)?;
+            if !Mutant::LoseQueueAtRecovery.is_on() {
+                self.partition(key).amend(key, |instance| instance.queue.push(start));
             }
             Ok(())
         })?;
@@ -70,7 +77,7 @@ impl Shared {
             // Its worker will be told today's lease duration when it comes back; by then this is durable, so that the
             // next server respects it too.
             partition.submit(&key, &Command::Lengthen(self.config.lease_ttl), now, None);
-            let effects = partition.look(&key, |instance: &Instance| outstanding(instance)).found;
+            let effects = partition.inspect(&key, |instance: &Instance| outstanding(instance));
             let mut effects = effects.unwrap_or_default();
             effects.retain(|effect| !is_lost(effect));
             self.effects(&key, effects);
@@ -99,6 +106,12 @@ fn each_row(
         after = Some(last.key);
         page.into_iter().try_for_each(&mut each)?;
     }
+}
+
+/// The instance that a row belongs to.
+fn owner(keys: &[(Arrival, InstanceKey)], table: Table, row: RowKey) -> Result<&InstanceKey, RecoveryError> {
+    let at = keys.binary_search_by_key(&row.arrival, |(arrival, _)| *arrival);
+    at.map(|at| &keys[at].1).map_err(|_| not_understood(table, row, &"it belongs to no instance"))
 }
 
 fn not_understood(table: Table, key: RowKey, what: &dyn std::fmt::Display) -> RecoveryError {

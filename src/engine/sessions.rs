@@ -119,9 +119,11 @@ impl Engine {
         }
     }
 
-    /// The next events for a run that the session holds, at most some; none for a run that was cancelled.
+    /// The next events for a run that the session holds, at most some; none for a run that was cancelled or is
+    /// suspended.
     pub async fn events_for(&self, session: &Session, claim: ClaimId) -> Result<Vec<InboxEvent>, Refusal> {
-        let Some(held) = session.held(claim) else { return Ok(Vec::new()) };
+        // Suspended by what is durable, or by what is about to be: either way it gets none.
+        let Some(held) = session.held(claim).filter(|held| !held.suspended) else { return Ok(Vec::new()) };
         let Some((arrival, after)) = self.inbox_of(&held) else { return Ok(Vec::new()) };
         let from = after.max(held.events_sent) + 1;
         let rows = self.shared.read(move |store| store.read(Table::Event, arrival, from, EVENTS_PAGE)).await?;
@@ -135,13 +137,13 @@ impl Engine {
             .map_err(|error| Refusal::Damaged(error.to_string()))
     }
 
-    /// The inbox of a run that is still held and not cancelled: whose it is, and up to where it is acknowledged.
+    /// The inbox of a run that is still held and neither cancelled nor suspended: whose it is, and up to where it is acknowledged.
     fn inbox_of(&self, held: &Held) -> Option<(Arrival, u64)> {
-        let inbox = self.shared.partition(&held.key).look(&held.key, |instance| {
+        let inbox = self.shared.partition(&held.key).inspect(&held.key, |instance| {
             let lease = instance.lease.as_ref().filter(|l| l.proof() == held.proof && l.cancelled.is_none());
-            lease.map(|_| (instance.arrival, instance.inbox_after))
+            lease.filter(|_| !instance.is_suspended()).map(|_| (instance.arrival, instance.inbox_after))
         });
-        inbox.found.flatten()
+        inbox.flatten()
     }
 }
 
@@ -150,7 +152,7 @@ impl Shared {
     async fn attach(&self, connected: &mut Connected, key: InstanceKey, proof: Proof) -> Result<(), Refusal> {
         let session = connected.connection.session.clone();
         // First take the run over, then look: a cancel that becomes durable in between finds its way.
-        session.hold(Held { key: key.clone(), proof, events_sent: 0 });
+        session.hold(Held::new(key.clone(), proof));
         if let Some(before) = self.dispatch.reroute(proof.claim, session.id) {
             before.let_go(proof.claim);
         }
@@ -158,7 +160,8 @@ impl Shared {
         let found = partition.attach(&key, proof, self.clock.now());
         self.until_durable(partition, found.speaks_of).await.map_err(Refusal::from_read)?;
         match found.found {
-            Ok(()) => {
+            Ok(suspended) => {
+                session.pace(proof.claim, suspended, found.speaks_of);
                 session.deliver_events(proof.claim);
                 connected.continued.push((key, proof));
             }

@@ -1,18 +1,21 @@
 //! Watchers: every transition of an instance in order, without a gap, or word that there is one.
 
+mod execution;
+
 use std::{collections::VecDeque, sync::Arc};
 
 use dashmap::DashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
-use super::{Payloads, Refusal, Shared};
+use self::execution::Follow;
+use super::{Payloads, Refusal, Shared, query::Sighting};
 use crate::{
     core::{
-        ids::{InstanceKey, Revision},
+        ids::{Arrival, ExecutionId, InstanceKey, Revision},
         instance::Instance,
         limits,
         rejection::Rejection,
-        status::Transition,
+        status::{News, Transition},
     },
     mutant::Mutant,
     store::{Table, record},
@@ -23,13 +26,15 @@ const BUFFERED_TRANSITIONS: usize = 64;
 
 /// Who watches which instance.
 pub struct Watchers {
-    topics: DashMap<InstanceKey, broadcast::Sender<Arc<Transition>>>,
+    topics: DashMap<InstanceKey, broadcast::Sender<Arc<News>>>,
     places: Arc<Semaphore>,
 }
 
 /// What a watcher asks for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wish {
+    /// This execution only, from the queue to its end.
+    pub execution: Option<ExecutionId>,
     /// The transitions after this revision, instead of the current state first.
     pub from: Option<Revision>,
     /// Wait for an instance that was never started.
@@ -47,8 +52,13 @@ pub struct Watch {
     backlog: VecDeque<Item>,
     /// The sequence number of the last item.
     sequence: u64,
+    /// The life of the id that it belongs to.
+    born: Option<Revision>,
     /// Transitions were missed: the current state comes next.
     behind: bool,
+    follow: Option<Follow>,
+    /// Nothing follows the backlog.
+    over: bool,
 }
 
 /// One thing that a watcher sees.
@@ -67,12 +77,16 @@ pub enum ItemKind {
     /// The state as it is: transitions before it could not be delivered.
     Resync,
     Transition,
+    /// The instance is gone; its last state. Whether transitions before it could not be delivered.
+    Purged {
+        gap: bool,
+    },
 }
 
 struct Subscription {
     key: InstanceKey,
     shared: Arc<Shared>,
-    receiver: Option<broadcast::Receiver<Arc<Transition>>>,
+    receiver: Option<broadcast::Receiver<Arc<News>>>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -83,10 +97,10 @@ impl Watchers {
     }
 
     /// Tells everybody who watches the instance.
-    pub fn publish(&self, transition: Transition) {
-        if let Some(topic) = self.topics.get(&transition.view.key) {
+    pub fn publish(&self, news: News) {
+        if let Some(topic) = self.topics.get(&news.view().key) {
             // Without receivers there is nobody to tell: the last one is just leaving.
-            let _ = topic.send(Arc::new(transition));
+            let _ = topic.send(Arc::new(news));
         }
     }
 }
@@ -119,7 +133,10 @@ impl Watch {
             subscription,
             backlog: VecDeque::new(),
             sequence: 0,
+            born: None,
             behind: false,
+            follow: wish.execution.map(Follow::new),
+            over: false,
         };
         let began = match wish.from {
             None => watch.look_at_current(ItemKind::Current).await,
@@ -127,21 +144,38 @@ impl Watch {
         };
         match began {
             Err(Refusal::Rejected(rejection))
-                if wish.wait_for_start && matches!(*rejection, Rejection::NotFound { .. }) => {}
+                if wish.wait_for_start && matches!(*rejection, Rejection::NotFound { .. }) =>
+            {
+                watch.await_start().await?;
+            }
             other => other?,
         }
         Ok(watch)
     }
 
-    /// The next item. Cancel-safe.
-    pub async fn next(&mut self) -> Result<Item, Refusal> {
+    /// There is no instance: what comes of a former life of the id, purged just now, is none of this watcher's.
+    async fn await_start(&mut self) -> Result<(), Refusal> {
+        let key = self.subscription.key.clone();
+        match self.shared.look_or_absent(&key, |_, _| ()).await? {
+            Ok(()) => self.look_at_current(ItemKind::Current).await,
+            Err(absent_at) => {
+                self.born = Some(Revision(absent_at.0 + 1));
+                Ok(())
+            }
+        }
+    }
+
+    /// The next item; nothing after the end of what is watched. Cancel-safe.
+    pub async fn next(&mut self) -> Result<Option<Item>, Refusal> {
         loop {
             if let Some(item) = self.backlog.pop_front() {
-                self.sequence = item.transition.sequence;
                 if Mutant::SubscribeLate.is_on() && self.backlog.is_empty() {
                     self.subscription = Subscription::new(&self.shared, &self.subscription.key)?;
                 }
-                return Ok(item);
+                return Ok(Some(item));
+            }
+            if self.over {
+                return Ok(None);
             }
             // Remembered, so that it comes also if this future is dropped while the state is looked at.
             if self.behind {
@@ -153,13 +187,9 @@ impl Watch {
                 return Err(Refusal::Unavailable("the watch has ended"));
             };
             match receiver.recv().await {
-                Ok(transition) if transition.sequence <= self.sequence => {}
-                Ok(transition) if transition.sequence == self.sequence + 1 || Mutant::HideLag.is_on() => {
-                    self.backlog.push_back(Item::transition(transition));
-                }
-                Ok(_) => self.behind = true,
-                // The number of the next one tells whether any was missed that the current state had not shown.
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Ok(news) => self.take(&news),
+                // The state tells whether any was missed that it had not shown.
+                Err(broadcast::error::RecvError::Lagged(_)) => self.behind = !Mutant::HideLag.is_on(),
                 Err(broadcast::error::RecvError::Closed) => {
                     return Err(Refusal::Unavailable("the server is shutting down"));
                 }
@@ -171,52 +201,127 @@ impl Watch {
     pub fn is_over(&self) -> bool {
         let key = &self.subscription.key;
         let state = self.shared.partition(key).look(key, |i| (i.sequence, i.execution.status.is_live())).found;
-        self.backlog.is_empty() && state.is_some_and(|(sequence, live)| !live && sequence == self.sequence)
+        let ended = state.is_some_and(|(sequence, live)| !live && sequence == self.sequence);
+        self.backlog.is_empty() && (self.over || ended)
+    }
+
+    fn take(&mut self, news: &News) {
+        match news {
+            // Of a former life of the id.
+            News::Transition(old) | News::Purged(old) if self.born.is_some_and(|born| old.view.revision < born) => {}
+            News::Transition(transition) if transition.sequence <= self.sequence => {}
+            News::Transition(transition) if transition.sequence == self.sequence + 1 || Mutant::HideLag.is_on() => {
+                if transition.sequence == 1 {
+                    self.born = Some(transition.view.revision);
+                }
+                self.sequence = transition.sequence;
+                self.show(Arc::new(transition.clone()), ItemKind::Transition, None);
+            }
+            News::Transition(_) => self.behind = true,
+            News::Withdrawn(view) => {
+                if self.follow.as_ref().is_some_and(|follow| follow.is_of(view)) {
+                    let transition = Transition { sequence: self.sequence, view: view.clone() };
+                    self.show(Arc::new(transition), ItemKind::Transition, None);
+                }
+            }
+            News::Purged(last) => {
+                let gap = last.sequence != self.sequence;
+                self.over = true;
+                if self.follow.is_none() {
+                    self.backlog.push_back(Item {
+                        transition: Arc::new(last.clone()),
+                        kind: ItemKind::Purged { gap },
+                        payloads: None,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Puts an item into the backlog, unless it is not of the execution that is watched.
+    fn show(&mut self, transition: Arc<Transition>, kind: ItemKind, payloads: Option<Box<Payloads>>) {
+        let shown = self.follow.as_mut().is_none_or(|follow| follow.shows(&transition.view));
+        self.over |= self.follow.as_ref().is_some_and(Follow::is_over);
+        if shown {
+            self.backlog.push_back(Item { transition, kind, payloads });
+        }
     }
 
     async fn look_at_current(&mut self, kind: ItemKind) -> Result<(), Refusal> {
-        let key = &self.subscription.key;
-        let (current, payloads) = if self.payloads {
-            let (current, payloads) = self.shared.look_with_payloads(key).await?;
-            (current, Some(Box::new(payloads)))
+        if self.follow.is_some() {
+            return self.look_at_execution(kind).await;
+        }
+        let key = self.subscription.key.clone();
+        let (sighting, payloads) = if self.payloads {
+            let (sighting, payloads) = self.shared.look_with_payloads(&key, None).await?;
+            (sighting, Some(Box::new(payloads)))
         } else {
-            let look = |i: &Instance, now| Transition { sequence: i.sequence, view: i.view(key, now) };
-            (self.shared.look(key, look).await?, None)
+            (self.shared.look_at(&key, None).await?, None)
         };
-        self.backlog.push_back(Item { transition: Arc::new(current), kind, payloads });
+        self.look_shows(sighting, kind, payloads);
         Ok(())
+    }
+
+    /// The state that was looked at comes next, unless the watcher has seen it.
+    fn look_shows(&mut self, sighting: Sighting, kind: ItemKind, payloads: Option<Box<Payloads>>) {
+        let Sighting { born, newest, transition, .. } = sighting;
+        let is_news = kind == ItemKind::Current || self.born != Some(born) || self.sequence != newest;
+        self.born = Some(born);
+        self.sequence = newest;
+        if is_news {
+            self.show(Arc::new(transition), kind, payloads);
+        }
     }
 
     /// The kept transitions after a revision, if all of them are kept.
     async fn catch_up(&mut self, after: Revision) -> Result<(), Refusal> {
         let key = self.subscription.key.clone();
-        let (arrival, born, newest) = self.shared.look(&key, |i, _| (i.arrival, i.born, i.revision)).await?;
+        let look = |i: &Instance, _| (i.arrival, i.born, i.revision);
+        let (arrival, born, newest) = self.shared.look(&key, look).await?;
         if after > newest || (after < born && after.0 != 0) {
             return self.look_at_current(ItemKind::Resync).await;
         }
-        let limit = limits::TRANSITIONS_KEPT as usize * 2;
-        let rows = self.shared.read(move |store| store.read(Table::Transition, arrival, 0, limit)).await?;
-        let kept: Vec<Transition> = rows
-            .iter()
-            .map(|row| record::decode_transition(&key, row.key.number, &row.bytes))
-            .collect::<Result<_, _>>()
-            .map_err(|error| Refusal::Damaged(error.to_string()))?;
+        let kept = self.shared.kept_transitions(&key, arrival).await?;
         let reaches_back = |first: &Transition| first.sequence == 1 || after >= first.view.revision;
         if !kept.first().is_some_and(reaches_back) && !Mutant::HideGapAtResume.is_on() {
             return self.look_at_current(ItemKind::Resync).await;
         }
-        self.sequence = kept.iter().rev().find(|t| t.view.revision <= after).map_or(0, |t| t.sequence);
-        let news = kept.into_iter().filter(|transition| transition.view.revision > after);
-        self.backlog.extend(news.map(|t| Item::transition(Arc::new(t))));
+        self.born = Some(born);
+        self.sequence = kept.last().map_or(0, |t| t.sequence);
+        // An execution that waits in the queue has no transition yet, and one that is over may have none after this.
+        if let Some(follow) = &mut self.follow {
+            for transition in kept.iter().filter(|transition| transition.view.revision <= after) {
+                follow.shows(&transition.view);
+            }
+            if !follow.has_begun() && !kept.iter().any(|transition| follow.is_of(&transition.view)) {
+                return self.look_at_execution(ItemKind::Current).await;
+            }
+            self.over = follow.is_over();
+        }
+        for transition in kept.into_iter().filter(|transition| transition.view.revision > after) {
+            self.show(Arc::new(transition), ItemKind::Transition, None);
+        }
         Ok(())
     }
 }
 
-impl Item {
-    fn transition(transition: Arc<Transition>) -> Item {
-        Item { transition, kind: ItemKind::Transition, payloads: None }
+impl Shared {
+    /// The transitions of an instance that are kept, the oldest first.
+    pub(super) async fn kept_transitions(
+        &self,
+        key: &InstanceKey,
+        arrival: Arrival,
+    ) -> Result<Vec<Transition>, Refusal> {
+        let limit = limits::TRANSITIONS_KEPT as usize * 2;
+        let rows = self.read(move |store| store.read(Table::Transition, arrival, 0, limit)).await?;
+        rows.iter()
+            .map(|row| record::decode_transition(key, row.key.number, &row.bytes))
+            .collect::<Result<_, _>>()
+            .map_err(|error| Refusal::Damaged(error.to_string()))
     }
+}
 
+impl Item {
     /// Whether a watcher that waits for the end may leave after this.
     pub fn is_terminal(&self) -> bool {
         !self.transition.view.execution.status.is_live()

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::core::{
     effect::Run,
-    ids::{ClaimId, InstanceKey, Name, TaskHub},
+    ids::{ClaimId, InstanceKey, Name, Revision, TaskHub},
     lease::{Cancellation, Proof},
 };
 
@@ -31,9 +31,10 @@ pub struct Session {
 #[derive(Default)]
 struct Inside {
     held: BTreeMap<ClaimId, Held>,
-    /// Bounded by the runs that are held: one hand-out, one cancel and one notice of events each.
+    /// Bounded by the runs that are held: one hand-out, one cancel, one notice of events and one of pace each.
     mail: VecDeque<Mail>,
     events_waiting: BTreeSet<ClaimId>,
+    pace_waiting: BTreeSet<ClaimId>,
     /// The stream has ended: nothing will take mail any more.
     closed: bool,
 }
@@ -45,6 +46,10 @@ pub struct Held {
     pub proof: Proof,
     /// The number of the last event that was sent on this stream.
     pub events_sent: u64,
+    /// Whether it is to pause, and whether the worker was told so.
+    pub suspended: bool,
+    told_suspended: bool,
+    paced_at: Revision,
 }
 
 /// What waits to be told to the worker.
@@ -52,6 +57,8 @@ pub struct Held {
 pub enum Mail {
     Run(InstanceKey, Run),
     Events(ClaimId),
+    /// Whether to pause, as it was when the notice was put here: `Session::take_pace` knows better.
+    Pace(ClaimId),
     Cancel(InstanceKey, Proof, StopReason),
 }
 
@@ -62,6 +69,12 @@ pub enum StopReason {
     LeaseLost,
     /// What it reported was not of the current lease.
     Stale,
+}
+
+impl Held {
+    pub fn new(key: InstanceKey, proof: Proof) -> Held {
+        Held { key, proof, events_sent: 0, suspended: false, told_suspended: false, paced_at: Revision(0) }
+    }
 }
 
 impl Session {
@@ -78,7 +91,7 @@ impl Session {
     /// Whether the run will be told to the worker, or else taken back when the stream ends. Not if it has ended.
     #[must_use]
     pub fn hand_out(&self, key: InstanceKey, run: Run) -> bool {
-        let held = Held { key: key.clone(), proof: run.proof, events_sent: 0 };
+        let held = Held::new(key.clone(), run.proof);
         let mut inside = self.inside.lock();
         if inside.closed {
             return false;
@@ -100,6 +113,28 @@ impl Session {
         }
     }
 
+    /// The run is to pause, or to go on.
+    pub fn pace(&self, claim: ClaimId, suspended: bool, at: Revision) {
+        let mut inside = self.inside.lock();
+        // Whoever came back with the run may have looked before what was told meanwhile.
+        let Some(held) = inside.held.get_mut(&claim).filter(|held| held.paced_at <= at) else { return };
+        held.suspended = suspended;
+        held.paced_at = at;
+        if held.suspended != held.told_suspended && inside.pace_waiting.insert(claim) {
+            inside.mail.push_back(Mail::Pace(claim));
+            drop(inside);
+            self.bell.notify_one();
+        }
+    }
+
+    /// Whether the worker is to be told to pause, or to go on; nothing if it knows.
+    pub fn take_pace(&self, claim: ClaimId) -> Option<(InstanceKey, Proof, bool)> {
+        let mut inside = self.inside.lock();
+        let held = inside.held.get_mut(&claim).filter(|held| held.suspended != held.told_suspended)?;
+        held.told_suspended = held.suspended;
+        Some((held.key.clone(), held.proof, held.suspended))
+    }
+
     pub fn cancel(&self, claim: ClaimId, reason: StopReason) {
         let mut inside = self.inside.lock();
         if let Some(Held { key, proof, .. }) = inside.held.get(&claim).cloned() {
@@ -114,6 +149,7 @@ impl Session {
         let mut inside = self.inside.lock();
         inside.held.remove(&claim);
         inside.events_waiting.remove(&claim);
+        inside.pace_waiting.remove(&claim);
     }
 
     pub fn held(&self, claim: ClaimId) -> Option<Held> {
@@ -145,9 +181,11 @@ impl Session {
     fn take_mail(&self) -> Option<Mail> {
         let mut inside = self.inside.lock();
         let mail = inside.mail.pop_front()?;
-        if let Mail::Events(claim) = &mail {
-            inside.events_waiting.remove(claim);
-        }
+        match &mail {
+            Mail::Events(claim) => inside.events_waiting.remove(claim),
+            Mail::Pace(claim) => inside.pace_waiting.remove(claim),
+            Mail::Run(..) | Mail::Cancel(..) => false,
+        };
         Some(mail)
     }
 
@@ -160,7 +198,7 @@ impl Session {
         mail.into_iter()
             .filter_map(|mail| match mail {
                 Mail::Run(key, run) => Some((key, run.proof)),
-                Mail::Events(_) | Mail::Cancel(..) => None,
+                Mail::Events(_) | Mail::Pace(_) | Mail::Cancel(..) => None,
             })
             .collect()
     }
@@ -170,7 +208,7 @@ impl Session {
 mod tests {
     use super::*;
     use crate::core::{
-        ids::{Arrival, ExecutionId, InstanceId, Revision},
+        ids::{Arrival, ExecutionId, InstanceId},
         policy::{RetryPolicy, WorkerKind},
         status::Spec,
     };
@@ -188,6 +226,7 @@ mod tests {
             retry: RetryPolicy::ONCE,
             start_deadline: None,
             run_timeout: None,
+            start_at: None,
         };
         let (proof, execution) =
             (Proof { token: Revision(claim.into()), claim: ClaimId([claim; 16]) }, ExecutionId([claim; 16]));

@@ -40,14 +40,9 @@ impl OrchestrationService for Orchestration {
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         let (hub, request) = self.door.enter(request)?;
-        let key = convert::key(&hub, &request.instance_id)?;
-        let status = if request.include_payloads {
-            let (status, payloads) = self.door.engine.status_with_payloads(&key).await?;
-            convert::to_wire(status, Some(payloads))
-        } else {
-            convert::to_wire(self.door.engine.status(&key).await?, None)
-        };
-        Ok(Response::new(v1::GetStatusResponse { status: Some(status), queue: Vec::new() }))
+        let (key, execution) = convert::execution(&hub, &request.instance_id, &request.execution_id)?;
+        let seen = self.door.engine.status(&key, execution, request.include_payloads).await?;
+        Ok(Response::new(convert::seen(seen)))
     }
 
     type WatchStatusStream = Pin<Box<dyn Stream<Item = Result<v1::WatchStatusResponse, Status>> + Send>>;
@@ -105,30 +100,42 @@ impl OrchestrationService for Orchestration {
 
     async fn suspend_instance(
         &self,
-        _: Request<v1::SuspendInstanceRequest>,
+        request: Request<v1::SuspendInstanceRequest>,
     ) -> Result<Response<v1::SuspendInstanceResponse>, Status> {
-        Err(Status::unimplemented("later"))
+        let (hub, request) = self.door.enter(request)?;
+        let (key, suspend) = convert::suspend(&hub, &request)?;
+        let status = self.door.engine.suspend(&key, suspend).await?;
+        Ok(Response::new(v1::SuspendInstanceResponse { status: Some(convert::to_wire(status, None)) }))
     }
 
     async fn resume_instance(
         &self,
-        _: Request<v1::ResumeInstanceRequest>,
+        request: Request<v1::ResumeInstanceRequest>,
     ) -> Result<Response<v1::ResumeInstanceResponse>, Status> {
-        Err(Status::unimplemented("later"))
+        let (hub, request) = self.door.enter(request)?;
+        let (key, resume) = convert::resume(&hub, &request)?;
+        let status = self.door.engine.resume(&key, resume).await?;
+        Ok(Response::new(v1::ResumeInstanceResponse { status: Some(convert::to_wire(status, None)) }))
     }
 
     async fn restart_instance(
         &self,
-        _: Request<v1::RestartInstanceRequest>,
+        request: Request<v1::RestartInstanceRequest>,
     ) -> Result<Response<v1::RestartInstanceResponse>, Status> {
-        Err(Status::unimplemented("later"))
+        let (hub, request) = self.door.enter(request)?;
+        let (key, restart) = convert::restart(&self.door, &hub, &request)?;
+        let started = self.door.engine.restart(&key, restart).await?;
+        Ok(Response::new(convert::restarted(started)))
     }
 
     async fn purge_instance(
         &self,
-        _: Request<v1::PurgeInstanceRequest>,
+        request: Request<v1::PurgeInstanceRequest>,
     ) -> Result<Response<v1::PurgeInstanceResponse>, Status> {
-        Err(Status::unimplemented("later"))
+        let (hub, request) = self.door.enter(request)?;
+        let (key, expected_execution) = convert::purge(&hub, &request)?;
+        self.door.engine.purge(&key, expected_execution).await?;
+        Ok(Response::new(v1::PurgeInstanceResponse {}))
     }
 
     async fn purge_instances(
@@ -149,8 +156,8 @@ struct Watcher {
 
 impl Watcher {
     async fn begin(door: Door, hub: &TaskHub, request: &v1::WatchStatusRequest) -> Result<Watcher, Status> {
-        let key = convert::key(hub, &request.instance_id)?;
-        let watch = door.engine.watch(key, convert::wish(request)).await?;
+        let (key, wish) = convert::wish(hub, request)?;
+        let watch = door.engine.watch(key, wish).await?;
         Ok(Watcher { door, watch, until_terminal: request.until_terminal, ended: false })
     }
 
@@ -162,7 +169,7 @@ impl Watcher {
         let item = tokio::select! {
             biased;
             () = drain.cancelled() => Err(draining()),
-            item = self.watch.next() => item.map(|item| self.encode(item)).map_err(Status::from),
+            item = self.watch.next() => item.transpose()?.map(|item| self.encode(item)).map_err(Status::from),
             () = tokio::time::sleep(HEARTBEAT) => Ok(v1::WatchStatusResponse { heartbeat: true, ..Default::default() }),
         };
         self.ended |= item.is_err();
@@ -171,17 +178,22 @@ impl Watcher {
 
     fn encode(&mut self, item: Item) -> v1::WatchStatusResponse {
         self.ended = self.until_terminal && item.is_terminal();
+        let (gap, purged) = match item.kind {
+            ItemKind::Current | ItemKind::Transition => (false, false),
+            ItemKind::Resync => (true, false),
+            ItemKind::Purged { gap } => (gap, true),
+        };
         let sequence = item.transition.sequence;
         let view = item.transition.view.clone();
         let described = match item.kind {
             ItemKind::Current | ItemKind::Resync => self.door.engine.describe(view),
-            ItemKind::Transition => Description { view, pending_reason: String::new() },
+            ItemKind::Transition | ItemKind::Purged { .. } => Description { view, pending_reason: String::new() },
         };
         v1::WatchStatusResponse {
             status: Some(convert::to_wire(described, item.payloads.map(|payloads| *payloads))),
             sequence,
-            resync: item.kind == ItemKind::Resync,
-            purged: false,
+            resync: gap,
+            purged,
             heartbeat: false,
         }
     }

@@ -36,7 +36,7 @@ pub fn unavailable(reason: &str, message: &str) -> Status {
     error(Code::Unavailable, reason, message, [], details)
 }
 
-fn exhausted(reason: &str, message: &str, metadata: [(&'static str, String); 1]) -> Status {
+fn exhausted(reason: &str, message: &str, metadata: impl IntoIterator<Item = (&'static str, String)>) -> Status {
     let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
     error(Code::ResourceExhausted, reason, message, metadata, details)
 }
@@ -50,6 +50,9 @@ pub fn reason(rejection: &Rejection) -> &'static str {
         Rejection::RequestIdReused { .. } => "REQUEST_ID_REUSED",
         Rejection::NotFound { .. } => "INSTANCE_NOT_FOUND",
         Rejection::NotLive(_) => "INSTANCE_NOT_LIVE",
+        Rejection::StillLive(_) => "INSTANCE_STILL_LIVE",
+        Rejection::ExecutionNotFound { .. } => "EXECUTION_NOT_FOUND",
+        Rejection::QueueFull { .. } => "QUEUE_FULL",
         Rejection::ExecutionMismatch { .. } => "EXECUTION_MISMATCH",
         Rejection::InboxFull { .. } => "TOO_MANY_EVENTS",
         Rejection::Cancelled(_) => "RUN_CANCELLED",
@@ -77,7 +80,17 @@ fn rejected(rejection: &Rejection) -> Status {
             let details = ErrorDetails::with_resource_info("instance", id.as_str(), "", message.as_str());
             error(Code::NotFound, reason, &message, [("instance_id", id.clone())], details)
         }
-        Rejection::NotLive(view) => {
+        Rejection::ExecutionNotFound { id, execution } => {
+            let details = ErrorDetails::with_resource_info("execution", execution.to_string(), "", message.as_str());
+            let values = [("instance_id", id.clone()), ("execution_id", execution.to_string())];
+            error(Code::NotFound, reason, &message, values, details)
+        }
+        Rejection::QueueFull { id, waiting, max } => {
+            let values =
+                [("instance_id", id.clone()), ("queued_starts", waiting.to_string()), ("max_queue", max.to_string())];
+            exhausted(reason, &message, values)
+        }
+        Rejection::NotLive(view) | Rejection::StillLive(view) => {
             error(Code::FailedPrecondition, reason, &message, of_view(view), about(view, &message))
         }
         Rejection::ExecutionMismatch { current, expected } => {

@@ -234,6 +234,11 @@ impl WorkStream {
                     self.say(Message::Run(run)).await?;
                     on_its_way.left = true;
                 }
+                Mail::Pace(claim) => {
+                    if let Some((key, proof, suspended)) = session.take_pace(claim) {
+                        self.say(convert::pace(convert::claim(&key, proof), suspended)).await?;
+                    }
+                }
                 Mail::Events(claim) => self.deliver_events(session, claim).await?,
                 Mail::Cancel(key, proof, why) => {
                     self.say(Message::Cancel(convert::cancel(convert::claim(&key, proof), why, 0))).await?;

@@ -24,6 +24,10 @@ pub enum Table {
     Payload,
     /// External events that are not acknowledged; the number is the event's.
     Event,
+    /// Starts that wait for the live execution to end; the number is the revision that queued it.
+    Queue,
+    /// Events of the latest execution's history, its beginning and end excepted; the number is the event's.
+    History,
     /// Remembered starts; the number is the revision that accepted it.
     Request,
 }
@@ -123,7 +127,8 @@ pub trait Store: Send + Sync + 'static {
 }
 
 impl Table {
-    pub const ALL: [Table; 5] = [Table::Record, Table::Transition, Table::Payload, Table::Event, Table::Request];
+    pub const ALL: [Table; 7] =
+        [Table::Record, Table::Transition, Table::Payload, Table::Event, Table::Queue, Table::History, Table::Request];
 }
 
 impl Write {
@@ -137,7 +142,13 @@ impl Write {
         match table {
             _ if arrival.max(number) > Self::NUMBER_MAX => Err(format!("no {table:?} row can be {arrival}/{number}")),
             Table::Record if number != 0 => Err(format!("a record's number is 0, not {number}")),
-            Table::Record | Table::Transition | Table::Payload | Table::Event | Table::Request => Ok(()),
+            Table::Record
+            | Table::Transition
+            | Table::Payload
+            | Table::Event
+            | Table::Queue
+            | Table::History
+            | Table::Request => Ok(()),
         }
     }
 }

@@ -1,11 +1,70 @@
-//! Ending an execution from outside.
+//! Holding an execution back, ending it from outside, and deleting what has ended.
 
-use super::{Decision, Found};
-use crate::core::{command::Terminate, event::Event, lease::Cancellation, rejection::Rejection};
+use super::{Answer, Decision, Found};
+use crate::core::{
+    command::{Purge, Resume, Suspend, Target, Terminate},
+    event::Event,
+    ids::ExecutionId,
+    lease::Cancellation,
+    rejection::Rejection,
+    time::Span,
+};
+use crate::mutant::Mutant;
 
-/// Ends the live execution at once; its lease, if any, stays until the worker has stopped.
+/// Holds events and attempts back; a lease stands.
+pub(super) fn suspend(found: Found<'_>, suspend: &Suspend) -> Result<Decision, Rejection> {
+    let instance = found.live(suspend.expected_execution)?;
+    let event = || Event::ExecutionSuspended { reason: suspend.reason.clone() };
+    Ok(Decision::done((!instance.is_suspended()).then(event).into_iter().collect()))
+}
+
+pub(super) fn resume(found: Found<'_>, resume: &Resume) -> Result<Decision, Rejection> {
+    let instance = found.live(resume.expected_execution)?;
+    let event = || Event::ExecutionResumed { reason: resume.reason.clone() };
+    Ok(Decision::done(instance.is_suspended().then(event).into_iter().collect()))
+}
+
+/// Ends the live execution at once; its lease, if any, stays until the worker has stopped. An execution that waits in
+/// the queue never begins.
 pub(super) fn terminate(found: Found<'_>, terminate: &Terminate) -> Result<Decision, Rejection> {
-    found.live(terminate.expected_execution)?;
     let reason = terminate.reason.clone();
-    Ok(Decision::done(vec![Event::ExecutionTerminated { reason, cancellation: Cancellation::Terminated }]))
+    let expected = match terminate.target {
+        Target::Latest => None,
+        Target::Expected(execution) => Some(execution),
+        Target::Exactly(execution) => {
+            let instance = found.present()?;
+            if instance.queue.position(execution) > 0 {
+                let withdrawn = vec![Event::StartWithdrawn { execution, reason }];
+                return Ok(Decision { events: withdrawn, answer: Answer::Ended { execution } });
+            }
+            if instance.execution.id != execution {
+                return Err(found.no_execution(execution));
+            }
+            None
+        }
+    };
+    let execution = found.live(expected)?.execution.id;
+    let terminated = vec![Event::ExecutionTerminated { reason, cancellation: Cancellation::Terminated }];
+    Ok(Decision { events: terminated, answer: Answer::Ended { execution } })
+}
+
+/// Deletes an instance that has ended. Its lease stays until it is over, and its requests are remembered for their
+/// time.
+pub(super) fn purge(found: Found<'_>, purge: &Purge) -> Result<Decision, Rejection> {
+    let instance = found.expected(purge.expected_execution)?;
+    let execution = &instance.execution;
+    let ended_too_late = |limit| execution.completed_at.is_none_or(|at| at >= limit);
+    if execution.status.is_live() || purge.ended_before.is_some_and(ended_too_late) {
+        return Err(Rejection::StillLive(Box::new(instance.view(found.key, found.now))));
+    }
+    let newest = instance.memory.forgotten_at(purge.remember);
+    let forget_at = newest.filter(|at| *at - found.now.steady > Span::ZERO && !Mutant::ForgetRequestsAtPurge.is_on());
+    let events = vec![Event::InstancePurged { forget_at }];
+    Ok(Decision { events, answer: Answer::Ended { execution: execution.id } })
+}
+
+impl Found<'_> {
+    pub(super) fn no_execution(self, execution: ExecutionId) -> Rejection {
+        Rejection::ExecutionNotFound { id: self.key.id().into(), execution }
+    }
 }

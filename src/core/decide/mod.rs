@@ -2,6 +2,7 @@
 
 mod lifecycle;
 mod message;
+mod queue;
 mod run;
 mod start;
 mod timer;
@@ -30,15 +31,21 @@ pub enum Answer {
         /// Whether the outcome is that of an earlier start with the same request id.
         deduplicated: bool,
         execution: ExecutionId,
+        /// Its place in the queue, from 1, if it waits there.
+        queue_position: u32,
     },
     EventRaised {
         execution: ExecutionId,
         sequence: u64,
     },
+    /// This execution has ended, or will never begin: it is what the caller is shown.
+    Ended {
+        execution: ExecutionId,
+    },
     Done,
 }
 
-/// An instance as a command finds it; absent if the id was never started.
+/// An instance as a command finds it; absent if the id was never started, or if nothing is left of it after a purge.
 #[derive(Clone, Copy)]
 pub struct Found<'a> {
     pub key: &'a InstanceKey,
@@ -48,10 +55,20 @@ pub struct Found<'a> {
 
 /// Decides what `command` does. Changes nothing.
 pub fn decide(found: Found<'_>, command: &Command) -> Result<Decision, Rejection> {
+    let mut decision = decide_alone(found, command)?;
+    decision.events.extend(queue::next(found, &decision.events));
+    Ok(decision)
+}
+
+fn decide_alone(found: Found<'_>, command: &Command) -> Result<Decision, Rejection> {
     match command {
         Command::Start(start) => start::start(found, start),
+        Command::Restart(restart) => start::restart(found, restart),
         Command::RaiseEvent(raise) => message::raise_event(found, raise),
+        Command::Suspend(suspend) => lifecycle::suspend(found, suspend),
+        Command::Resume(resume) => lifecycle::resume(found, resume),
         Command::Terminate(terminate) => lifecycle::terminate(found, terminate),
+        Command::Purge(purge) => lifecycle::purge(found, purge),
         Command::Grant(grant) => run::grant(found, grant),
         Command::Report(report) => run::report(found, report),
         Command::TakeBack(proof) => run::take_back(found, *proof),
@@ -67,16 +84,34 @@ impl Decision {
 }
 
 impl<'a> Found<'a> {
-    /// The instance if it is live and, where the caller expects an execution, at that one.
-    fn live(self, expected: Option<ExecutionId>) -> Result<&'a Instance, Rejection> {
-        let instance = self.instance.ok_or_else(|| Rejection::NotFound { id: self.key.id().into() })?;
-        let view = || Box::new(instance.view(self.key, self.now));
+    /// The instance as callers find it: not what a purge left of it.
+    fn there(self) -> Option<&'a Instance> {
+        self.instance.filter(|instance| instance.is_there())
+    }
+
+    fn present(self) -> Result<&'a Instance, Rejection> {
+        self.there().ok_or_else(|| Rejection::NotFound { id: self.key.id().into() })
+    }
+
+    /// The instance, where the caller expects an execution only at that one.
+    fn expected(self, expected: Option<ExecutionId>) -> Result<&'a Instance, Rejection> {
+        let instance = self.present()?;
         match expected {
             Some(expected) if expected != instance.execution.id => {
-                Err(Rejection::ExecutionMismatch { current: view(), expected })
+                let current = Box::new(instance.view(self.key, self.now));
+                Err(Rejection::ExecutionMismatch { current, expected })
             }
-            _ if !instance.execution.status.is_live() => Err(Rejection::NotLive(view())),
             _ => Ok(instance),
+        }
+    }
+
+    /// The instance if it is live and, where the caller expects an execution, at that one.
+    fn live(self, expected: Option<ExecutionId>) -> Result<&'a Instance, Rejection> {
+        let instance = self.expected(expected)?;
+        if instance.execution.status.is_live() {
+            Ok(instance)
+        } else {
+            Err(Rejection::NotLive(Box::new(instance.view(self.key, self.now))))
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The singleton rules: at most one live execution of an instance.
 
-use super::{Answer, Decision, Found};
+use super::{Answer, Decision, Found, message, queue};
 use crate::core::{
-    command::Start,
+    command::{Restart, Start},
     event::Event,
     ids::ExecutionId,
     instance::Instance,
@@ -10,48 +10,88 @@ use crate::core::{
     limits,
     policy::ConflictPolicy,
     rejection::Rejection,
-    request::{Outcome, Remembered},
+    request::{Outcome, Remembered, Request},
 };
 use crate::mutant::Mutant;
 
-/// Checks and starts.
-pub(super) fn start(found: Found<'_>, start: &Start) -> Result<Decision, Rejection> {
-    if let Some(first) = remembered(found, start)? {
-        let answer = Answer::Start { outcome: first.outcome, deduplicated: true, execution: first.execution };
-        return Ok(Decision { events: Vec::new(), answer });
-    }
-    let (outcome, execution, mut events) = match found.instance {
-        None => (Outcome::Started, start.execution, vec![started(start)]),
-        Some(instance) if instance.execution.status.is_live() => on_conflict(found, instance, start)?,
-        Some(instance) if start.replaceable.contains(instance.execution.status) => {
-            (Outcome::Started, start.execution, vec![started(start)])
-        }
-        Some(instance) => return Err(Rejection::StatusNotReplaceable(Box::new(instance.view(found.key, found.now)))),
-    };
-    remember(found, start, outcome, execution, &mut events);
-    Ok(Decision { events, answer: Answer::Start { outcome, deduplicated: false, execution } })
+/// A start that is accepted, and what it does.
+pub(super) struct Accepted {
+    pub outcome: Outcome,
+    pub execution: ExecutionId,
+    pub queue_position: u32,
+    pub events: Vec<Event>,
 }
 
-fn on_conflict(
+/// Checks and starts.
+pub(super) fn start(found: Found<'_>, start: &Start) -> Result<Decision, Rejection> {
+    once(found, start.request.as_ref(), || match found.there() {
+        None => Ok(Accepted::started(start.execution, started(start))),
+        Some(instance) if instance.execution.status.is_live() => on_conflict(found, instance, start),
+        Some(instance) if start.replaceable.contains(instance.execution.status) => {
+            Ok(Accepted::started(start.execution, started(start)))
+        }
+        Some(instance) => Err(Rejection::StatusNotReplaceable(Box::new(instance.view(found.key, found.now)))),
+    })
+}
+
+/// Starts what has ended anew, with what it was started with.
+pub(super) fn restart(found: Found<'_>, restart: &Restart) -> Result<Decision, Rejection> {
+    once(found, restart.request.as_ref(), || {
+        let instance = found.expected(restart.expected_execution)?;
+        if instance.execution.status.is_live() {
+            return Err(Rejection::AlreadyRunning(Box::new(instance.view(found.key, found.now))));
+        }
+        let execution = restart.execution;
+        Ok(Accepted::started(execution, Event::ExecutionRestarted { execution }))
+    })
+}
+
+/// Does what is asked for, unless a request with the same id was accepted before.
+fn once(
     found: Found<'_>,
-    instance: &Instance,
-    start: &Start,
-) -> Result<(Outcome, ExecutionId, Vec<Event>), Rejection> {
+    request: Option<&Request>,
+    accept: impl FnOnce() -> Result<Accepted, Rejection>,
+) -> Result<Decision, Rejection> {
+    if let Some(Remembered { outcome, execution, .. }) = remembered(found, request)? {
+        let (outcome, execution) = (*outcome, *execution);
+        let queue_position = found.there().map_or(0, |instance| instance.queue.position(execution));
+        let answer = Answer::Start { outcome, deduplicated: true, execution, queue_position };
+        return Ok(Decision { events: Vec::new(), answer });
+    }
+    let Accepted { outcome, execution, queue_position, mut events } = accept()?;
+    remember(found, request, outcome, execution, &mut events);
+    Ok(Decision { events, answer: Answer::Start { outcome, deduplicated: false, execution, queue_position } })
+}
+
+fn on_conflict(found: Found<'_>, instance: &Instance, start: &Start) -> Result<Accepted, Rejection> {
     let existing = || Box::new(instance.view(found.key, found.now));
     if Mutant::StartOverLive.is_on() && start.conflict_policy == ConflictPolicy::Fail {
-        return Ok((Outcome::Started, start.execution, vec![started(start)]));
+        return Ok(Accepted::started(start.execution, started(start)));
     }
     match start.conflict_policy {
         ConflictPolicy::Fail => Err(Rejection::AlreadyRunning(existing())),
         ConflictPolicy::UseExisting if instance.execution.spec.function != start.spec.function => {
             Err(Rejection::FunctionMismatch { existing: existing(), requested: start.spec.function.to_string() })
         }
-        ConflictPolicy::UseExisting => Ok((Outcome::Joined, instance.execution.id, Vec::new())),
+        ConflictPolicy::UseExisting => {
+            let signal = start.signal.as_ref().map(|signal| message::raised(found, instance, signal)).transpose()?;
+            let events = signal.into_iter().collect();
+            Ok(Accepted { outcome: Outcome::Joined, execution: instance.execution.id, queue_position: 0, events })
+        }
         ConflictPolicy::Replace => {
             let reason = format!("replaced by execution {}", start.execution).into();
             let terminated = Event::ExecutionTerminated { reason, cancellation: Cancellation::Replaced };
-            Ok((Outcome::Replaced, start.execution, vec![terminated, started(start)]))
+            let events = vec![terminated, started(start)];
+            Ok(Accepted { outcome: Outcome::Replaced, execution: start.execution, queue_position: 0, events })
         }
+        ConflictPolicy::Queue => queue::queue(found, instance, start),
+        ConflictPolicy::Coalesce => queue::coalesce(found, instance, start),
+    }
+}
+
+impl Accepted {
+    fn started(execution: ExecutionId, event: Event) -> Accepted {
+        Accepted { outcome: Outcome::Started, execution, queue_position: 0, events: vec![event] }
     }
 }
 
@@ -59,9 +99,9 @@ fn started(start: &Start) -> Event {
     Event::ExecutionStarted { execution: start.execution, spec: start.spec.clone(), input: start.input.clone() }
 }
 
-/// The earlier start with the same request id, if it asked for the same.
-fn remembered<'a>(found: Found<'a>, start: &Start) -> Result<Option<&'a Remembered>, Rejection> {
-    let (Some(instance), Some(request)) = (found.instance, &start.request) else { return Ok(None) };
+/// The earlier start with the same request id, if it asked for the same. A purge does not forget it.
+fn remembered<'a>(found: Found<'a>, request: Option<&Request>) -> Result<Option<&'a Remembered>, Rejection> {
+    let (Some(instance), Some(request)) = (found.instance, request) else { return Ok(None) };
     match instance.memory.find(request, found.now.steady) {
         Some(first) if first.digest != request.digest => {
             Err(Rejection::RequestIdReused { request_id: request.id.clone() })
@@ -70,8 +110,14 @@ fn remembered<'a>(found: Found<'a>, start: &Start) -> Result<Option<&'a Remember
     }
 }
 
-fn remember(found: Found<'_>, start: &Start, outcome: Outcome, execution: ExecutionId, events: &mut Vec<Event>) {
-    let Some(request) = start.request.as_ref().filter(|_| !Mutant::ForgetRequest.is_on()) else { return };
+fn remember(
+    found: Found<'_>,
+    request: Option<&Request>,
+    outcome: Outcome,
+    execution: ExecutionId,
+    events: &mut Vec<Event>,
+) {
+    let Some(request) = request.filter(|_| !Mutant::ForgetRequest.is_on()) else { return };
     let accepted_at = found.now.steady;
     let to_forget = found
         .instance

@@ -21,11 +21,18 @@ fn due(found: Found<'_>, instance: &Instance) -> Vec<Event> {
     if instance.lease.as_ref().is_some_and(|lease| lease.has_expired(now)) {
         return run::lose(found, instance);
     }
+    if let Some(purged) = instance.purged {
+        let is_over = instance.lease.is_none() && has_come(purged.forget_at);
+        return is_over.then_some(Event::InstanceForgotten).into_iter().collect();
+    }
     if !execution.status.is_live() {
         return Vec::new();
     }
     if has_come(execution.run_until) {
         return failed("RunTimeoutExceeded", "the execution ran longer than its run_timeout");
+    }
+    if has_come(execution.scheduled) {
+        return vec![Event::StartDue];
     }
     if instance.lease.is_some() {
         return Vec::new();

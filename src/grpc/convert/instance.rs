@@ -7,7 +7,7 @@ use crate::{
         status::{Failure, Status},
         time::Timestamp,
     },
-    engine::{Description, Payloads},
+    engine::{Description, Payloads, Seen},
     grpc::RESPONSE_PAYLOAD_BYTES_MAX,
     proto::v1,
 };
@@ -28,17 +28,30 @@ pub fn to_wire(described: Description, payloads: Option<Payloads>) -> v1::Instan
         started_at: execution.started_at.map(shown),
         last_updated_at: Some(shown(execution.last_updated_at)),
         completed_at: execution.completed_at.map(shown),
+        scheduled_start_at: execution.spec.start_at.map(shown),
         failure: failure.map(failure_to_wire),
         tags: execution.spec.tags.clone().into_iter().collect(),
         worker: view.worker.as_ref().map(ToString::to_string).unwrap_or_default(),
         attempt: execution.attempt,
         lease_expires_at: view.lease_expires_at.map(shown),
         pending_reason,
+        queued_starts: view.queued_starts,
         termination_reason: execution.termination_reason.as_deref().unwrap_or_default().into(),
         ..Default::default()
     };
     add_payloads(&mut wire, payloads.unwrap_or_default());
     wire
+}
+
+pub fn seen(seen: Seen) -> v1::GetStatusResponse {
+    let queue = seen.queue.iter().map(|start| v1::QueuedStart {
+        execution_id: start.execution.to_string(),
+        function_name: start.spec.function.to_string(),
+        conflict_policy: if start.coalesces { v1::ConflictPolicy::Coalesce } else { v1::ConflictPolicy::Queue }.into(),
+        queued_at: Some(shown(start.queued_at)),
+    });
+    let queue = queue.collect();
+    v1::GetStatusResponse { status: Some(to_wire(seen.status, Some(seen.payloads))), queue }
 }
 
 /// As many payloads as a response may have, the small ones first.
@@ -66,6 +79,7 @@ fn runtime_status(status: Status) -> v1::RuntimeStatus {
     match status {
         Status::Pending => v1::RuntimeStatus::Pending,
         Status::Running => v1::RuntimeStatus::Running,
+        Status::Suspended => v1::RuntimeStatus::Suspended,
         Status::Completed => v1::RuntimeStatus::Completed,
         Status::Failed => v1::RuntimeStatus::Failed,
         Status::Terminated => v1::RuntimeStatus::Terminated,

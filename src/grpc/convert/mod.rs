@@ -1,13 +1,17 @@
 //! From the wire and to it: whoever gets past here holds valid things.
 
 mod instance;
+mod lifecycle;
 mod requests;
+mod start;
 mod violations;
 mod worker;
 
 pub use self::{
-    instance::{shown, to_wire},
-    requests::{key, raise_event, start, started, terminate, wish},
+    instance::{seen, shown, to_wire},
+    lifecycle::{purge, restart, restarted, resume, suspend, terminate},
+    requests::{execution, raise_event, wish},
+    start::{start, started},
     violations::Violations,
-    worker::{Registration, Said, cancel, claim, event, registration, run, said},
+    worker::{Registration, Said, cancel, claim, event, pace, registration, run, said},
 };

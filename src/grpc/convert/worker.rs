@@ -166,6 +166,14 @@ pub fn event(key: &InstanceKey, proof: Proof, event: InboxEvent) -> v1::Event {
     }
 }
 
+pub fn pace(claim: v1::Claim, suspended: bool) -> v1::work_response::Message {
+    if suspended {
+        v1::work_response::Message::Suspend(v1::Suspend { claim: Some(claim) })
+    } else {
+        v1::work_response::Message::Resume(v1::Resume { claim: Some(claim) })
+    }
+}
+
 pub fn cancel(claim: v1::Claim, why: StopReason, sequence: u64) -> v1::Cancel {
     let (reason, message) = match why {
         StopReason::Cancelled(Cancellation::Terminated) => {

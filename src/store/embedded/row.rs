@@ -19,6 +19,8 @@ fn tag(table: Table) -> u8 {
         Table::Transition => 2,
         Table::Payload => 3,
         Table::Event => 4,
+        Table::Queue => 6,
+        Table::History => 7,
         Table::Request => 5,
     }
 }

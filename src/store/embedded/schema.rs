@@ -85,6 +85,8 @@ const RECORD: Sql = Sql {
 const TRANSITION: Sql = numbered!("transition");
 const PAYLOAD: Sql = numbered!("payload");
 const EVENT: Sql = numbered!("event");
+const QUEUE: Sql = numbered!("queue");
+const HISTORY: Sql = numbered!("history");
 const REQUEST: Sql = numbered!("request");
 
 pub(super) const fn sql(table: Table) -> &'static Sql {
@@ -93,6 +95,8 @@ pub(super) const fn sql(table: Table) -> &'static Sql {
         Table::Transition => &TRANSITION,
         Table::Payload => &PAYLOAD,
         Table::Event => &EVENT,
+        Table::Queue => &QUEUE,
+        Table::History => &HISTORY,
         Table::Request => &REQUEST,
     }
 }

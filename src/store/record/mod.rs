@@ -1,16 +1,25 @@
-//! What the rows hold: instances, transitions, events and remembered requests, to bytes and back.
+//! What the rows hold: instances, transitions, queued starts, events, histories and remembered requests, to bytes and
+//! back.
+
+mod history;
+mod queue;
 
 use std::sync::Arc;
 
 use prost::Message;
 
+pub use self::{
+    history::{decode_history, encode_history},
+    queue::{decode_queued, encode_queued},
+};
 use crate::{
     core::{
         command::Payload,
         ids::{Arrival, ClaimId, ExecutionId, InstanceId, InstanceKey, Name, Revision, TaskHub},
-        instance::Instance,
+        instance::{Instance, Purged},
         lease::{Cancellation, FinalReport, Lease, Proof},
         policy::{RetryPolicy, WorkerKind},
+        queue::Queue,
         request::{Memory, Outcome, Remembered},
         status::{Execution, Failure, Spec, Status, Transition, View},
         time::{Now, Span, Steady, Timestamp},
@@ -49,11 +58,14 @@ pub fn encode_instance(key: &InstanceKey, instance: &Instance) -> Vec<u8> {
         }),
         inbox_after: instance.inbox_after,
         inbox_last: instance.inbox_last,
+        purged: instance.purged.map(|purged| disk::Purged { forget_at: purged.forget_at.map(|at| at.0) }),
+        queued_starts: instance.queue.len(),
     }
     .encode_to_vec()
 }
 
-/// The instance without its remembered requests, which have rows of their own. A lease counts anew from `now`.
+/// The instance without its remembered requests and queued starts, which have rows of their own. A lease counts anew
+/// from `now`.
 pub fn decode_instance(arrival: Arrival, bytes: &[u8], now: Now) -> Result<(InstanceKey, Instance), Undecodable> {
     let record = disk::InstanceRecord::decode(bytes).map_err(undecodable)?;
     let key = key_from_disk(&record.task_hub, &record.instance_id)?;
@@ -69,6 +81,8 @@ pub fn decode_instance(arrival: Arrival, bytes: &[u8], now: Now) -> Result<(Inst
         inbox_after: record.inbox_after,
         inbox_last: record.inbox_last,
         memory: Memory::default(),
+        queue: Queue::default(),
+        purged: record.purged.map(|purged| Purged { forget_at: purged.forget_at.map(Steady) }),
     };
     Ok((key, instance))
 }
@@ -80,6 +94,7 @@ pub fn encode_transition(view: &View) -> Vec<u8> {
         execution: Some(execution_to_disk(&view.execution)),
         worker: view.worker.as_ref().map(Name::to_string).unwrap_or_default(),
         lease_expires_at: view.lease_expires_at.map(|at| at.0),
+        queued_starts: view.queued_starts,
     }
     .encode_to_vec()
 }
@@ -93,6 +108,8 @@ pub fn decode_transition(key: &InstanceKey, sequence: u64, bytes: &[u8]) -> Resu
         execution: execution_from_disk(present(row.execution, "execution")?)?,
         worker: Some(row.worker).filter(|worker| !worker.is_empty()).map(|worker| name(&worker)).transpose()?,
         lease_expires_at: row.lease_expires_at.map(Timestamp),
+        queued_starts: row.queued_starts,
+        queue_position: 0,
     };
     Ok(Transition { sequence, view })
 }
@@ -115,6 +132,8 @@ pub fn encode_request(remembered: &Remembered) -> Vec<u8> {
             Outcome::Started => 1,
             Outcome::Joined => 2,
             Outcome::Replaced => 3,
+            Outcome::Queued => 4,
+            Outcome::Coalesced => 5,
         },
         execution: remembered.execution.0.to_vec(),
         accepted_at: remembered.accepted_at.0,
@@ -131,6 +150,8 @@ pub fn decode_request(bytes: &[u8]) -> Result<Remembered, Undecodable> {
             1 => Outcome::Started,
             2 => Outcome::Joined,
             3 => Outcome::Replaced,
+            4 => Outcome::Queued,
+            5 => Outcome::Coalesced,
             other => return Err(unknown("outcome", other)),
         },
         execution: ExecutionId(sixteen(&row.execution, "execution")?),
@@ -149,13 +170,7 @@ fn execution_to_disk(execution: &Execution) -> disk::Execution {
             WorkerKind::Any => 1,
             WorkerKind::Native => 2,
         },
-        status: match execution.status {
-            Status::Pending => 1,
-            Status::Running => 2,
-            Status::Completed => 4,
-            Status::Failed => 5,
-            Status::Terminated => 6,
-        },
+        status: status_to_disk(execution.status),
         created_at: execution.created_at.0,
         started_at: execution.started_at.map(|at| at.0),
         last_updated_at: execution.last_updated_at.0,
@@ -163,12 +178,7 @@ fn execution_to_disk(execution: &Execution) -> disk::Execution {
         input: execution.input.map_or(0, |row| row.0),
         output: execution.output.map_or(0, |row| row.0),
         custom_status: execution.custom_status.map_or(0, |row| row.0),
-        failure: execution.failure.as_deref().map(|failure| disk::Failure {
-            error_type: failure.error_type.clone(),
-            message: failure.message.clone(),
-            details: failure.details.clone(),
-            non_retriable: failure.non_retriable,
-        }),
+        failure: execution.failure.as_deref().map(failure_to_disk),
         termination_reason: execution.termination_reason.as_deref().unwrap_or_default().into(),
         attempt: execution.attempt,
         accepted_attempts: execution.accepted_attempts,
@@ -183,6 +193,11 @@ fn execution_to_disk(execution: &Execution) -> disk::Execution {
         start_by: execution.start_by.map(|due| due.0),
         run_until: execution.run_until.map(|due| due.0),
         retry_at: execution.retry_at.map(|due| due.0),
+        resumes_as: execution.resumes_as.map_or(0, status_to_disk),
+        scheduled: execution.scheduled.map(|due| due.0),
+        start_left: execution.start_left.map(Span::as_micros),
+        history: execution.history,
+        start_at: spec.start_at.map(|at| at.0),
     }
 }
 
@@ -205,19 +220,13 @@ fn execution_from_disk(row: disk::Execution) -> Result<Execution, Undecodable> {
         },
         start_deadline: row.start_deadline.map(Span::from_micros),
         run_timeout: row.run_timeout.map(Span::from_micros),
+        start_at: row.start_at.map(Timestamp),
     };
     let payload = |number: u64| Some(number).filter(|number| *number != 0).map(Revision);
     Ok(Execution {
         id: ExecutionId(sixteen(&row.id, "execution id")?),
         spec: Arc::new(spec),
-        status: match row.status {
-            1 => Status::Pending,
-            2 => Status::Running,
-            4 => Status::Completed,
-            5 => Status::Failed,
-            6 => Status::Terminated,
-            other => return Err(unknown("status", other)),
-        },
+        status: status_from_disk(row.status)?,
         created_at: Timestamp(row.created_at),
         started_at: row.started_at.map(Timestamp),
         last_updated_at: Timestamp(row.last_updated_at),
@@ -225,14 +234,7 @@ fn execution_from_disk(row: disk::Execution) -> Result<Execution, Undecodable> {
         input: payload(row.input),
         output: payload(row.output),
         custom_status: payload(row.custom_status),
-        failure: row.failure.map(|failure| {
-            Arc::new(Failure {
-                error_type: failure.error_type,
-                message: failure.message,
-                details: failure.details,
-                non_retriable: failure.non_retriable,
-            })
-        }),
+        failure: row.failure.map(failure_from_disk).map(Arc::new),
         termination_reason: Some(row.termination_reason)
             .filter(|_| row.status == 6)
             .map(|reason| Arc::from(reason.as_str())),
@@ -241,7 +243,47 @@ fn execution_from_disk(row: disk::Execution) -> Result<Execution, Undecodable> {
         start_by: row.start_by.map(Steady),
         run_until: row.run_until.map(Steady),
         retry_at: row.retry_at.map(Steady),
+        resumes_as: (row.resumes_as != 0).then(|| status_from_disk(row.resumes_as)).transpose()?,
+        scheduled: row.scheduled.map(Steady),
+        start_left: row.start_left.map(Span::from_micros),
+        history: row.history,
     })
+}
+
+fn status_to_disk(status: Status) -> u32 {
+    match status {
+        Status::Pending => 1,
+        Status::Running => 2,
+        Status::Suspended => 3,
+        Status::Completed => 4,
+        Status::Failed => 5,
+        Status::Terminated => 6,
+    }
+}
+
+fn status_from_disk(number: u32) -> Result<Status, Undecodable> {
+    Ok(match number {
+        1 => Status::Pending,
+        2 => Status::Running,
+        3 => Status::Suspended,
+        4 => Status::Completed,
+        5 => Status::Failed,
+        6 => Status::Terminated,
+        other => return Err(unknown("status", other)),
+    })
+}
+
+fn failure_to_disk(failure: &Failure) -> disk::Failure {
+    disk::Failure {
+        error_type: failure.error_type.clone(),
+        message: failure.message.clone(),
+        details: failure.details.clone(),
+        non_retriable: failure.non_retriable,
+    }
+}
+
+fn failure_from_disk(row: disk::Failure) -> Failure {
+    Failure { error_type: row.error_type, message: row.message, details: row.details, non_retriable: row.non_retriable }
 }
 
 fn lease_to_disk(lease: &Lease) -> disk::Lease {

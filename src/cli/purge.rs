@@ -51,7 +51,7 @@ async fn many(connection: &Client, request: PurgeInstancesRequest) -> Result<u64
         match page {
             Ok(more) => purged += u64::from(more),
             Err(error) => {
-                output::notice(&format!("{purged} instances are deleted; the rest is not:"));
+                output::notice(&format!("{purged} instances were deleted before this:"));
                 return Err(error.into());
             }
         }

@@ -96,7 +96,7 @@ impl Instances {
             return None;
         }
         let call = || self.client.list_instances(self.request.clone());
-        let answer = retry::retry(Error::is_transient, call).await;
+        let answer = self.client.in_time(retry::retry(Error::is_transient, call)).await;
         self.is_over = answer.as_ref().is_ok_and(|answer| answer.next_page_token.is_empty()) || answer.is_err();
         Some(answer.map(|answer| {
             self.request.page_token = answer.next_page_token;
@@ -118,7 +118,7 @@ impl Purge {
             return None;
         }
         let call = || self.client.purge_instances(self.request.clone());
-        let answer = retry::retry(|error| retry::start_is_safe(error, false), call).await;
+        let answer = self.client.in_time(retry::retry(|error| retry::start_is_safe(error, false), call)).await;
         self.is_over = answer.as_ref().is_ok_and(|answer| answer.next_page_token.is_empty()) || answer.is_err();
         Some(answer.map(|answer| {
             self.request.page_token = answer.next_page_token;

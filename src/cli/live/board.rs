@@ -86,7 +86,7 @@ impl Row {
             function: status.function_name.clone(),
             status: status.runtime_status(),
             attempt: status.attempt,
-            updated: status.last_updated_at.as_ref().map(output::moment).unwrap_or_default(),
+            updated: status.last_updated_at.as_ref().map(output::second).unwrap_or_default(),
             worker: status.worker.clone(),
             round,
         }

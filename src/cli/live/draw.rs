@@ -153,12 +153,12 @@ mod tests {
     fn instances_are_sorted_by_id_and_counted() {
         let expected = "\
 5 instances: 1 Pending, 2 Running, 1 Suspended, 1 Completed
-INSTANCE  FUNCTION  STATUS     ATTEMPT  UPDATED                   WORKER
-a         backup    Completed  1        2023-11-14T22:13:20.000Z
-b         backup    Suspended  1        2023-11-14T22:13:20.000Z
-c         backup    Running    1        2023-11-14T22:13:20.000Z  host-1
-d         backup    Running    1        2023-11-14T22:13:20.000Z  host-1
-e         backup    Pending    1        2023-11-14T22:13:20.000Z
+INSTANCE  FUNCTION  STATUS     ATTEMPT  UPDATED               WORKER
+a         backup    Completed  1        2023-11-14T22:13:20Z
+b         backup    Suspended  1        2023-11-14T22:13:20Z
+c         backup    Running    1        2023-11-14T22:13:20Z  host-1
+d         backup    Running    1        2023-11-14T22:13:20Z  host-1
+e         backup    Pending    1        2023-11-14T22:13:20Z
 ";
         assert_eq!(draw(&board(five()), ROOMY, Paint::Plain), expected);
     }

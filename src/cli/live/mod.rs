@@ -25,7 +25,9 @@ pub async fn show(watch: InstancesWatch, output: &Output) -> Result<(), Error> {
     let screen = Screen::enter()?;
     let shown = follow(watch, &mut board, &screen, output).await;
     drop(screen);
-    output::write(&draw(&board, Size::of_terminal(), output.paint()))?;
+    if board.rows().len() > 0 {
+        output::write(&draw(&board, Size::of_terminal(), output.paint()))?;
+    }
     shown
 }
 

@@ -18,7 +18,7 @@ use self::list::List;
 pub use self::{
     paint::Paint,
     table::Table,
-    text::{interrupted as interruption, moment, status_name},
+    text::{interrupted as interruption, second, status_name},
 };
 use super::{Error, Exit};
 use crate::{

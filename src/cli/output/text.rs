@@ -237,8 +237,17 @@ fn outcome(outcome: StartOutcome) -> &'static str {
 
 /// RFC 3339, to the millisecond; what can't be a time is shown as it came.
 pub fn moment(timestamp: &Timestamp) -> String {
+    shown(timestamp, humantime::format_rfc3339_millis)
+}
+
+/// Like `moment`, where there is little room.
+pub fn second(timestamp: &Timestamp) -> String {
+    shown(timestamp, humantime::format_rfc3339_seconds)
+}
+
+fn shown<T: ToString>(timestamp: &Timestamp, format: impl FnOnce(SystemTime) -> T) -> String {
     match SystemTime::try_from(*timestamp) {
-        Ok(time) => humantime::format_rfc3339_millis(time).to_string(),
+        Ok(time) => format(time).to_string(),
         Err(_) => format!("{}.{:09}s", timestamp.seconds, timestamp.nanos),
     }
 }

@@ -23,6 +23,8 @@ pub enum ErrorKind {
     Interrupted,
     /// There was no answer in time: whether the call was applied is not known.
     TimedOut,
+    /// How an execution ended is not known: others have taken its place, and its transitions are no longer kept.
+    Missed,
     /// A setting of the client or the worker can't be used: nothing was tried.
     Setting,
 }
@@ -40,6 +42,8 @@ enum Cause {
     Interrupted(#[source] Status),
     #[error("there was no answer within {0:?}")]
     TimedOut(Duration),
+    #[error("how execution {execution_id} ended is not known: the instance is at execution {current} now")]
+    Missed { execution_id: String, current: String },
     #[error("{what} can't be {value:?}: it must be {allowed}")]
     Setting { what: &'static str, value: String, allowed: &'static str },
 }
@@ -68,6 +72,10 @@ impl Error {
         Error(Box::new(Cause::TimedOut(after)))
     }
 
+    pub(crate) fn missed(execution_id: &str, current: &str) -> Error {
+        Error(Box::new(Cause::Missed { execution_id: execution_id.into(), current: current.into() }))
+    }
+
     /// A server that left out what the protocol promises.
     pub(crate) fn incomplete(what: &str) -> Error {
         Status::internal(format!("the server's answer lacks {what}")).into()
@@ -80,17 +88,19 @@ impl Error {
             Cause::Reconnect(_) | Cause::Connect { .. } => ErrorKind::Unreachable,
             Cause::Interrupted(_) => ErrorKind::Interrupted,
             Cause::TimedOut(_) => ErrorKind::TimedOut,
+            Cause::Missed { .. } => ErrorKind::Missed,
             Cause::Setting { .. } => ErrorKind::Setting,
         }
     }
 
     /// The gRPC code: the server's, or `UNAVAILABLE` where there was no connection, `DEADLINE_EXCEEDED` where there was
-    /// no answer, `INVALID_ARGUMENT` for a setting that can't be used.
+    /// no answer, `NOT_FOUND` for an end that was missed, `INVALID_ARGUMENT` for a setting that can't be used.
     pub fn code(&self) -> Code {
         match &*self.0 {
             Cause::Refused { status, .. } | Cause::Reconnect(status) | Cause::Interrupted(status) => status.code(),
             Cause::Connect { .. } => Code::Unavailable,
             Cause::TimedOut(_) => Code::DeadlineExceeded,
+            Cause::Missed { .. } => Code::NotFound,
             Cause::Setting { .. } => Code::InvalidArgument,
         }
     }
@@ -130,6 +140,7 @@ impl Error {
             | Cause::Connect { .. }
             | Cause::Interrupted(_)
             | Cause::TimedOut(_)
+            | Cause::Missed { .. }
             | Cause::Setting { .. } => None,
         }
     }
@@ -139,8 +150,14 @@ impl Error {
         match self.kind() {
             ErrorKind::Refused => self.code() == Code::Unavailable,
             ErrorKind::Unreachable | ErrorKind::Interrupted | ErrorKind::TimedOut => true,
-            ErrorKind::Setting => false,
+            ErrorKind::Missed | ErrorKind::Setting => false,
         }
+    }
+
+    /// Whether a stream that ended so was cut off on its way. A proxy can end one without a word, which the transport
+    /// calls UNKNOWN; the server's own errors have a reason.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.is_transient() || self.code() == Code::Unknown && self.info().is_none()
     }
 
     /// Whether the server can't know what became of the call.
@@ -155,6 +172,7 @@ impl Error {
             | Cause::Connect { .. }
             | Cause::Interrupted(_)
             | Cause::TimedOut(_)
+            | Cause::Missed { .. }
             | Cause::Setting { .. } => None,
         }
     }
@@ -228,5 +246,13 @@ mod tests {
         for (error, transient) in cases {
             assert_eq!(error.is_transient(), transient, "{error}");
         }
+    }
+
+    #[test]
+    fn a_stream_without_a_last_word_was_cut_off() {
+        let damaged = ErrorDetails::with_error_info("OUTCOME_UNKNOWN", "soloist", []);
+        assert!(Error::from(Status::unknown("missing grpc-status trailer")).is_cut_off());
+        assert!(!Error::from(Status::with_error_details(Code::Unknown, "", damaged)).is_cut_off());
+        assert!(!Error::from(Status::not_found("purged")).is_cut_off());
     }
 }

@@ -19,7 +19,8 @@ pub enum ErrorKind {
     Refused,
     /// There is no connection to be had: nothing was sent.
     Unreachable,
-    /// The connection broke during the call: whether it was applied is not known.
+    /// The connection broke during the call, or something between here and the server ended it: whether it was applied
+    /// is not known.
     Interrupted,
     /// There was no answer in time: whether the call was applied is not known.
     TimedOut,
@@ -78,7 +79,12 @@ impl Error {
 
     /// A server that left out what the protocol promises.
     pub(crate) fn incomplete(what: &str) -> Error {
-        Status::internal(format!("the server's answer lacks {what}")).into()
+        Error::own(format!("the server's answer lacks {what}"))
+    }
+
+    /// A failure that lies on this side, and that trying again does not mend.
+    pub(crate) fn own(message: String) -> Error {
+        Error(Box::new(Cause::Refused { status: Status::internal(message), info: None }))
     }
 
     /// What is known now.
@@ -180,13 +186,17 @@ impl Error {
 
 impl From<Status> for Error {
     /// A status that came from the server has no source; the one of a broken connection has its cause there, under
-    /// whatever code the transport chose.
+    /// whatever code the transport chose. Proxies leave no source: a stream that they end without a status is UNKNOWN,
+    /// and their own pages of errors (502, 503) are INTERNAL, since they are no messages. The server says why whenever
+    /// it uses these codes.
     fn from(status: Status) -> Error {
         let mut causes = std::iter::successors(status.source(), |cause| (*cause).source()).peekable();
         let is_local = causes.peek().is_some();
         let never_connected = causes.any(|cause| cause.is::<ConnectError>());
-        Error(Box::new(match (is_local, never_connected) {
-            (false, _) => Cause::Refused { info: status.get_details_error_info(), status },
+        let info = status.get_details_error_info();
+        let is_between = info.is_none() && matches!(status.code(), Code::Unknown | Code::Internal);
+        Error(Box::new(match (is_local || is_between, never_connected) {
+            (false, _) => Cause::Refused { info, status },
             (true, false) => Cause::Interrupted(status),
             (true, true) => Cause::Reconnect(status),
         }))
@@ -198,6 +208,11 @@ mod tests {
     use tonic_types::ErrorDetails;
 
     use super::*;
+
+    fn outcome_unknown() -> Status {
+        let details = ErrorDetails::with_error_info("OUTCOME_UNKNOWN", "soloist", []);
+        Status::with_error_details(Code::Unknown, "the commit failed", details)
+    }
 
     #[test]
     fn what_the_server_said_can_be_read() {
@@ -224,6 +239,10 @@ mod tests {
         let cases = [
             (Error::from(Status::unavailable("draining")), ErrorKind::Refused),
             (Error::from(Status::from_error(broken())), ErrorKind::Interrupted),
+            (Error::from(Status::unknown("a proxy ended the stream")), ErrorKind::Interrupted),
+            (Error::from(Status::internal("a proxy's page, status: 502")), ErrorKind::Interrupted),
+            (Error::from(outcome_unknown()), ErrorKind::Refused),
+            (Error::incomplete("a status"), ErrorKind::Refused),
             (Error::from(Status::from_error(Box::new(ConnectError(broken())))), ErrorKind::Unreachable),
             (Error::timed_out(Duration::from_secs(1)), ErrorKind::TimedOut),
         ];
@@ -239,7 +258,8 @@ mod tests {
         let cases = [
             (Error::from(Status::unavailable("draining")), true),
             (Error::from(Status::from_error(Box::new(broken))), true),
-            (Error::from(Status::unknown("from the server")), false),
+            (Error::from(Status::unknown("from a proxy")), true),
+            (Error::from(outcome_unknown()), false),
             (Error::from(Status::not_found("no such id")), false),
             (Error::setting("the address", "::", "another"), false),
         ];

@@ -1,13 +1,16 @@
 //! The program: what people type, and what becomes of it.
 
+mod backup;
 mod connect;
 mod dev;
+mod download;
 mod error;
 mod exit;
 mod health;
 mod output;
 mod payload;
 mod raise;
+mod restore;
 mod samples;
 mod serve;
 mod signals;
@@ -64,6 +67,10 @@ enum Command {
     Terminate(terminate::Args),
     /// Ask whether the server is serving
     Health(health::Args),
+    /// Copy a running server's store into a file
+    Backup(backup::Args),
+    /// Make a data folder from a backup
+    Restore(restore::Args),
 }
 
 /// Does what the command line says.
@@ -89,6 +96,8 @@ async fn dispatch(command: Command, client: &ClientArgs, output: &Output) -> Res
         Command::Raise(args) => raise::run(args, client, output).await,
         Command::Terminate(args) => terminate::run(args, client, output).await,
         Command::Health(args) => health::run(args, client, output).await,
+        Command::Backup(args) => backup::run(args, client, output).await,
+        Command::Restore(args) => restore::run(args, output),
     }
 }
 
@@ -101,7 +110,9 @@ fn runtime(command: &Command) -> io::Result<Runtime> {
         | Command::Watch(_)
         | Command::Raise(_)
         | Command::Terminate(_)
-        | Command::Health(_) => Builder::new_current_thread(),
+        | Command::Health(_)
+        | Command::Backup(_)
+        | Command::Restore(_) => Builder::new_current_thread(),
     }
     .enable_all()
     .build()

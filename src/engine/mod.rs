@@ -1,5 +1,6 @@
 //! What runs: instances in memory, one road for every change, and everybody told once it is durable.
 
+mod backup;
 pub mod committer;
 pub mod dispatch;
 mod effects;
@@ -21,19 +22,20 @@ use std::sync::{
 
 use tokio::sync::{Semaphore, watch as tokio_watch};
 
+pub use self::{
+    backup::Backup,
+    query::Payloads,
+    recovery::RecoveryError,
+    sessions::{Connected, Connection},
+    stepper::Stepper,
+    threads::{EndError, Threads},
+};
 use self::{
     committer::CommitQueue,
     dispatch::Dispatch,
     partition::{Partition, Place, Verdict},
     timers::Timers,
     watch::{Watch, Watchers, Wish},
-};
-pub use self::{
-    query::Payloads,
-    recovery::RecoveryError,
-    sessions::{Connected, Connection},
-    stepper::Stepper,
-    threads::{EndError, Threads},
 };
 use crate::{
     clock::Clock,
@@ -49,7 +51,7 @@ use crate::{
     },
     entropy::Entropy,
     mutant::Mutant,
-    store::{ReadError, Store},
+    store::{BackupError, ReadError, Store},
 };
 
 /// The bytes of clients' commands that may wait for the committer, in KiB. Beyond them clients wait at the door.
@@ -110,6 +112,8 @@ pub enum Refusal {
     /// What the store has is not what was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    #[error(transparent)]
+    NoBackup(#[from] BackupError),
 }
 
 /// What an accepted start is told.

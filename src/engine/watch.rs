@@ -49,6 +49,8 @@ pub struct Watch {
     sequence: u64,
     /// Transitions were missed: the current state comes next.
     behind: bool,
+    /// It has seen an instance that is not there: what comes next is of another one with its id.
+    bereft: bool,
 }
 
 /// One thing that a watcher sees.
@@ -120,6 +122,7 @@ impl Watch {
             backlog: VecDeque::new(),
             sequence: 0,
             behind: false,
+            bereft: false,
         };
         let began = match wish.from {
             None => watch.look_at_current(ItemKind::Current).await,
@@ -127,7 +130,10 @@ impl Watch {
         };
         match began {
             Err(Refusal::Rejected(rejection))
-                if wish.wait_for_start && matches!(*rejection, Rejection::NotFound { .. }) => {}
+                if wish.wait_for_start && matches!(*rejection, Rejection::NotFound { .. }) =>
+            {
+                watch.bereft = wish.from.is_some_and(|after| after.0 != 0);
+            }
             other => other?,
         }
         Ok(watch)
@@ -153,6 +159,7 @@ impl Watch {
                 return Err(Refusal::Unavailable("the watch has ended"));
             };
             match receiver.recv().await {
+                Ok(_) if self.bereft => (self.bereft, self.behind) = (false, true),
                 Ok(transition) if transition.sequence <= self.sequence => {}
                 Ok(transition) if transition.sequence == self.sequence + 1 || Mutant::HideLag.is_on() => {
                     self.backlog.push_back(Item::transition(transition));
@@ -191,7 +198,9 @@ impl Watch {
     async fn catch_up(&mut self, after: Revision) -> Result<(), Refusal> {
         let key = self.subscription.key.clone();
         let (arrival, born, newest) = self.shared.look(&key, |i, _| (i.arrival, i.born, i.revision)).await?;
-        if after > newest || (after < born && after.0 != 0) {
+        // What was seen before the store was restored may be of a future that it lost, but for what still stands.
+        let restored = self.shared.partition(&key).restored;
+        if after > newest || (after < born.max(restored) && after != newest && after.0 != 0) {
             return self.look_at_current(ItemKind::Resync).await;
         }
         let limit = limits::TRANSITIONS_KEPT as usize * 2;

@@ -9,6 +9,7 @@ use super::convert::shown;
 use crate::{
     core::{lease::Cancellation, rejection::Rejection, status::View},
     engine::Refusal,
+    store::BackupError,
 };
 
 /// The domain of every ErrorInfo.
@@ -25,7 +26,8 @@ impl From<Refusal> for Status {
             Refusal::OutcomeUnknown(_) => error(Code::Unknown, "OUTCOME_UNKNOWN", &message, [], ErrorDetails::new()),
             Refusal::Unavailable(_) => unavailable("UNAVAILABLE", &message),
             Refusal::TooMany(what) => exhausted("TOO_MANY", &message, [("limit", what.to_string())]),
-            Refusal::Damaged(_) => error(Code::DataLoss, "STORE_DAMAGED", &message, [], ErrorDetails::new()),
+            Refusal::Damaged(_) => damaged(&message),
+            Refusal::NoBackup(why) => no_backup(&why, &message),
         }
     }
 }
@@ -36,7 +38,22 @@ pub fn unavailable(reason: &str, message: &str) -> Status {
     error(Code::Unavailable, reason, message, [], details)
 }
 
-fn exhausted(reason: &str, message: &str, metadata: [(&'static str, String); 1]) -> Status {
+fn no_backup(why: &BackupError, message: &str) -> Status {
+    match why {
+        BackupError::Running => exhausted("BACKUP_RUNNING", message, []),
+        BackupError::Overtaken => exhausted("BACKUP_OVERTAKEN", message, []),
+        BackupError::Stopped => unavailable("BACKUP_STOPPED", message),
+        BackupError::Unsupported => error(Code::Unimplemented, "BACKUP_UNSUPPORTED", message, [], ErrorDetails::new()),
+        BackupError::Damaged(_) => damaged(message),
+        BackupError::Failed(_) => error(Code::Internal, "BACKUP_FAILED", message, [], ErrorDetails::new()),
+    }
+}
+
+fn damaged(message: &str) -> Status {
+    error(Code::DataLoss, "STORE_DAMAGED", message, [], ErrorDetails::new())
+}
+
+fn exhausted(reason: &str, message: &str, metadata: impl IntoIterator<Item = (&'static str, String)>) -> Status {
     let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
     error(Code::ResourceExhausted, reason, message, metadata, details)
 }

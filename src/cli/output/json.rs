@@ -1,7 +1,7 @@
 //! Results as JSON: protobuf's mapping with short names of enums. Fields that were not sent are left out; 64-bit
 //! numbers are strings, since many readers of JSON keep only 53 bits.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{collections::BTreeMap, path::Path, time::SystemTime};
 
 use prost_types::Timestamp;
 use serde::Serialize;
@@ -10,6 +10,7 @@ use crate::{
     cli::error::Report,
     client::WatchItem,
     proto::v1::{self, InstanceStatus, RaiseEventResponse, RuntimeStatus, StartOutcome, StartSingletonResponse},
+    store::embedded,
 };
 
 #[derive(Serialize)]
@@ -87,6 +88,20 @@ pub struct Raised<'a> {
 pub struct Health<'a> {
     pub service: &'a str,
     pub status: &'a str,
+}
+
+#[derive(Serialize)]
+pub struct BackedUp {
+    file: String,
+    bytes: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Restored {
+    data_dir: String,
+    bytes: String,
+    revision: String,
 }
 
 #[derive(Serialize)]
@@ -168,6 +183,26 @@ impl<'a> Watched<'a> {
 impl<'a> Raised<'a> {
     pub fn of(answer: &'a RaiseEventResponse) -> Raised<'a> {
         Raised { execution_id: &answer.execution_id, sequence: answer.sequence.to_string() }
+    }
+}
+
+// === impl BackedUp ===
+
+impl BackedUp {
+    pub fn of(file: &Path, bytes: u64) -> BackedUp {
+        BackedUp { file: file.to_string_lossy().into_owned(), bytes: bytes.to_string() }
+    }
+}
+
+// === impl Restored ===
+
+impl Restored {
+    pub fn of(folder: &Path, restored: &embedded::Restored) -> Restored {
+        Restored {
+            data_dir: folder.to_string_lossy().into_owned(),
+            bytes: restored.bytes.to_string(),
+            revision: restored.revision.to_string(),
+        }
     }
 }
 

@@ -6,7 +6,10 @@ mod paint;
 mod tests;
 mod text;
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 use serde::Serialize;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -16,6 +19,7 @@ use super::{Error, Exit};
 use crate::{
     client::{Interruption, WatchItem},
     proto::v1::{InstanceStatus, RaiseEventResponse, StartSingletonResponse},
+    store::embedded::Restored,
 };
 
 /// How results are printed.
@@ -44,6 +48,14 @@ impl Output {
     pub fn health(&self, service: &str, status: ServingStatus) -> Result<(), Error> {
         let status = status.as_str_name();
         self.print(|| json::Health { service, status }, || format!("{status}\n"))
+    }
+
+    pub fn backed_up(&self, file: &Path, bytes: u64) -> Result<(), Error> {
+        self.print(|| json::BackedUp::of(file, bytes), || text::backed_up(file, bytes))
+    }
+
+    pub fn restored(&self, folder: &Path, restored: &Restored) -> Result<(), Error> {
+        self.print(|| json::Restored::of(folder, restored), || text::restored(folder, restored))
     }
 
     /// The head of the table that `watched` goes on with.

@@ -1,6 +1,5 @@
 //! Backups of the embedded store, and what is made of them: whole, or refused with nothing left behind.
 #![cfg(feature = "server")]
-#![expect(clippy::disallowed_methods, reason = "a test starts threads of its own")]
 
 use std::{
     collections::BTreeSet,

@@ -11,13 +11,23 @@ pub struct Backup {
     copy: Option<store::Backup>,
 }
 
+/// Why there is no backup. The server goes on, whichever it is.
+#[derive(Debug, thiserror::Error)]
+pub enum NoBackup {
+    /// Nothing was copied.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Failed(#[from] BackupError),
+}
+
 /// Tells the copying thread when nobody waits for it any more.
 struct StopWhenDropped(Stop);
 
 impl Engine {
     /// Copies the store while everything goes on: all that was acknowledged before this call is in it. Nobody is
     /// answered before what he hears of is durable, so what is durable now is enough. Dropped, it stops.
-    pub async fn backup(&self) -> Result<Backup, Refusal> {
+    pub async fn backup(&self) -> Result<Backup, NoBackup> {
         self.shared.check_store()?;
         let stop = Stop::default();
         let _stop_when_dropped = StopWhenDropped(stop.clone());
@@ -33,7 +43,7 @@ impl Backup {
     }
 
     /// The next bytes, `bytes_max` of them unless fewer are left. Nothing can be read any more if this is dropped.
-    pub async fn next(&mut self, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
+    pub async fn next(&mut self, bytes_max: usize) -> Result<Vec<u8>, NoBackup> {
         let Some(mut copy) = self.copy.take() else { return Err(BackupError::Stopped.into()) };
         let read = spawn_blocking(move || {
             let piece = copy.next(bytes_max);

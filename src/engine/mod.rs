@@ -23,7 +23,7 @@ use std::sync::{
 use tokio::sync::{Semaphore, watch as tokio_watch};
 
 pub use self::{
-    backup::Backup,
+    backup::{Backup, NoBackup},
     query::Payloads,
     recovery::RecoveryError,
     sessions::{Connected, Connection},
@@ -51,7 +51,7 @@ use crate::{
     },
     entropy::Entropy,
     mutant::Mutant,
-    store::{BackupError, ReadError, Store},
+    store::{ReadError, Store},
 };
 
 /// The bytes of clients' commands that may wait for the committer, in KiB. Beyond them clients wait at the door.
@@ -112,8 +112,6 @@ pub enum Refusal {
     /// What the store has is not what was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
-    #[error(transparent)]
-    NoBackup(#[from] BackupError),
 }
 
 /// What an accepted start is told.

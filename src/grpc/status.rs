@@ -8,7 +8,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::convert::shown;
 use crate::{
     core::{lease::Cancellation, rejection::Rejection, status::View},
-    engine::Refusal,
+    engine::{NoBackup, Refusal},
     store::BackupError,
 };
 
@@ -27,7 +27,22 @@ impl From<Refusal> for Status {
             Refusal::Unavailable(_) => unavailable("UNAVAILABLE", &message),
             Refusal::TooMany(what) => exhausted("TOO_MANY", &message, [("limit", what.to_string())]),
             Refusal::Damaged(_) => damaged(&message),
-            Refusal::NoBackup(why) => no_backup(&why, &message),
+        }
+    }
+}
+
+impl From<NoBackup> for Status {
+    fn from(why: NoBackup) -> Status {
+        let message = why.to_string();
+        let plain = |code, reason| error(code, reason, &message, [], ErrorDetails::new());
+        match why {
+            NoBackup::Refused(refusal) => refusal.into(),
+            NoBackup::Failed(BackupError::Running) => exhausted("BACKUP_RUNNING", &message, []),
+            NoBackup::Failed(BackupError::Overtaken) => exhausted("BACKUP_OVERTAKEN", &message, []),
+            NoBackup::Failed(BackupError::Stopped) => unavailable("BACKUP_STOPPED", &message),
+            NoBackup::Failed(BackupError::Unsupported) => plain(Code::Unimplemented, "BACKUP_UNSUPPORTED"),
+            NoBackup::Failed(BackupError::Damaged(_)) => damaged(&message),
+            NoBackup::Failed(BackupError::Failed(_)) => plain(Code::Internal, "BACKUP_FAILED"),
         }
     }
 }
@@ -36,17 +51,6 @@ impl From<Refusal> for Status {
 pub fn unavailable(reason: &str, message: &str) -> Status {
     let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
     error(Code::Unavailable, reason, message, [], details)
-}
-
-fn no_backup(why: &BackupError, message: &str) -> Status {
-    match why {
-        BackupError::Running => exhausted("BACKUP_RUNNING", message, []),
-        BackupError::Overtaken => exhausted("BACKUP_OVERTAKEN", message, []),
-        BackupError::Stopped => unavailable("BACKUP_STOPPED", message),
-        BackupError::Unsupported => error(Code::Unimplemented, "BACKUP_UNSUPPORTED", message, [], ErrorDetails::new()),
-        BackupError::Damaged(_) => damaged(message),
-        BackupError::Failed(_) => error(Code::Internal, "BACKUP_FAILED", message, [], ErrorDetails::new()),
-    }
 }
 
 fn damaged(message: &str) -> Status {

@@ -1,5 +1,6 @@
 //! What runs: instances in memory, one road for every change, and everybody told once it is durable.
 
+mod backup;
 pub mod committer;
 pub mod dispatch;
 mod effects;
@@ -21,19 +22,20 @@ use std::sync::{
 
 use tokio::sync::{Semaphore, watch as tokio_watch};
 
+pub use self::{
+    backup::{Backup, NoBackup},
+    query::Payloads,
+    recovery::RecoveryError,
+    sessions::{Connected, Connection},
+    stepper::Stepper,
+    threads::{EndError, Threads},
+};
 use self::{
     committer::CommitQueue,
     dispatch::Dispatch,
     partition::{Partition, Place, Verdict},
     timers::Timers,
     watch::{Watch, Watchers, Wish},
-};
-pub use self::{
-    query::Payloads,
-    recovery::RecoveryError,
-    sessions::{Connected, Connection},
-    stepper::Stepper,
-    threads::{EndError, Threads},
 };
 use crate::{
     clock::Clock,

@@ -36,6 +36,8 @@ const SHARDS: usize = 4;
 /// The instances of one partition and the changes of theirs that wait for the committer.
 pub struct Partition {
     pub id: PartitionId,
+    /// See [`Claim::restored`].
+    pub restored: Revision,
     instances: DashMap<InstanceKey, Box<Instance>>,
     log: Mutex<Log>,
     durable: watch::Sender<Durable>,
@@ -93,6 +95,7 @@ impl Partition {
         let log = Log { epoch: claim.epoch, sequence: claim.sequence, revision, changes, late };
         Partition {
             id: claim.partition,
+            restored: claim.restored,
             instances: DashMap::with_shard_amount(SHARDS),
             log: Mutex::new(log),
             durable: watch::Sender::new(Durable { revision: claim.revision, fallen: false }),

@@ -59,6 +59,8 @@ pub struct Watch {
     follow: Option<Follow>,
     /// Nothing follows the backlog.
     over: bool,
+    /// It has seen an instance that is not there: what comes next is of another one with its id.
+    bereft: bool,
 }
 
 /// One thing that a watcher sees.
@@ -137,6 +139,7 @@ impl Watch {
             behind: false,
             follow: wish.execution.map(Follow::new),
             over: false,
+            bereft: false,
         };
         let began = match wish.from {
             None => watch.look_at_current(ItemKind::Current).await,
@@ -146,6 +149,7 @@ impl Watch {
             Err(Refusal::Rejected(rejection))
                 if wish.wait_for_start && matches!(*rejection, Rejection::NotFound { .. }) =>
             {
+                watch.bereft = wish.from.is_some_and(|after| after.0 != 0);
                 watch.await_start().await?;
             }
             other => other?,
@@ -157,6 +161,7 @@ impl Watch {
     async fn await_start(&mut self) -> Result<(), Refusal> {
         let key = self.subscription.key.clone();
         match self.shared.look_or_absent(&key, |_, _| ()).await? {
+            Ok(()) if std::mem::take(&mut self.bereft) => self.look_at_current(ItemKind::Resync).await,
             Ok(()) => self.look_at_current(ItemKind::Current).await,
             Err(absent_at) => {
                 self.born = Some(Revision(absent_at.0 + 1));
@@ -209,6 +214,7 @@ impl Watch {
         match news {
             // Of a former life of the id.
             News::Transition(old) | News::Purged(old) if self.born.is_some_and(|born| old.view.revision < born) => {}
+            _ if self.bereft => (self.bereft, self.behind) = (false, true),
             News::Transition(transition) if transition.sequence <= self.sequence => {}
             News::Transition(transition) if transition.sequence == self.sequence + 1 || Mutant::HideLag.is_on() => {
                 if transition.sequence == 1 {
@@ -278,7 +284,9 @@ impl Watch {
         let key = self.subscription.key.clone();
         let look = |i: &Instance, _| (i.arrival, i.born, i.revision);
         let (arrival, born, newest) = self.shared.look(&key, look).await?;
-        if after > newest || (after < born && after.0 != 0) {
+        // What was seen before the store was restored may be of a future that it lost, but for what still stands.
+        let restored = self.shared.partition(&key).restored;
+        if after > newest || (after < born.max(restored) && after != newest && after.0 != 0) {
             return self.look_at_current(ItemKind::Resync).await;
         }
         let kept = self.shared.kept_transitions(&key, arrival).await?;

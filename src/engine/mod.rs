@@ -4,11 +4,13 @@ pub mod committer;
 pub mod dispatch;
 mod effects;
 mod journal;
+mod list;
 pub mod partition;
 mod query;
 mod recovery;
 mod sessions;
 mod stepper;
+mod sweep;
 mod threads;
 pub mod timers;
 pub mod watch;
@@ -29,10 +31,12 @@ use self::{
     watch::{Watch, Watchers, Wish},
 };
 pub use self::{
+    list::Page,
     query::Payloads,
     recovery::RecoveryError,
     sessions::{Connected, Connection},
     stepper::Stepper,
+    sweep::Swept,
     threads::{EndError, Threads},
 };
 use crate::{
@@ -63,6 +67,8 @@ pub struct Config {
     pub lease_ttl: Span,
     /// How long an accepted start with a request id is remembered.
     pub request_memory: Span,
+    /// How long an instance is kept after it has ended; for ever if absent.
+    pub retention: Option<Span>,
     /// Watchers at a time.
     pub watchers_max: usize,
     /// Connected workers at a time.

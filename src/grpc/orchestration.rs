@@ -93,9 +93,12 @@ impl OrchestrationService for Orchestration {
 
     async fn list_instances(
         &self,
-        _: Request<v1::ListInstancesRequest>,
+        request: Request<v1::ListInstancesRequest>,
     ) -> Result<Response<v1::ListInstancesResponse>, Status> {
-        Err(Status::unimplemented("later"))
+        let (hub, request) = self.door.enter(request)?;
+        let part = convert::list(&hub, &request)?;
+        let page = self.door.engine.list(part.filter.clone(), part.after, part.limit).await?;
+        Ok(Response::new(convert::listed(&part, page)))
     }
 
     async fn suspend_instance(
@@ -140,9 +143,12 @@ impl OrchestrationService for Orchestration {
 
     async fn purge_instances(
         &self,
-        _: Request<v1::PurgeInstancesRequest>,
+        request: Request<v1::PurgeInstancesRequest>,
     ) -> Result<Response<v1::PurgeInstancesResponse>, Status> {
-        Err(Status::unimplemented("later"))
+        let (hub, request) = self.door.enter(request)?;
+        let part = convert::purge_many(&hub, &request)?;
+        let swept = self.door.engine.purge_many(part.filter.clone(), part.after, part.limit).await?;
+        Ok(Response::new(convert::purged(&part, swept)))
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod committer;
 pub mod dispatch;
 mod effects;
+pub mod history;
 mod journal;
 mod list;
 pub mod partition;
@@ -28,7 +29,7 @@ use self::{
     dispatch::Dispatch,
     partition::{Partition, Place, Verdict},
     timers::Timers,
-    watch::{Watch, Watchers, Wish},
+    watch::{Panorama, Wanted, Watch, Watchers, Wish},
 };
 pub use self::{
     list::Page,
@@ -279,6 +280,11 @@ impl Engine {
     /// Watches an instance.
     pub async fn watch(&self, key: InstanceKey, wish: Wish) -> Result<Watch, Refusal> {
         Watch::begin(self.shared.clone(), key, wish).await
+    }
+
+    /// Watches many instances.
+    pub fn watch_many(&self, wanted: Wanted) -> Result<Panorama, Refusal> {
+        Panorama::begin(self.shared.clone(), wanted)
     }
 
     /// A view of the present with the reason why nobody runs it.

@@ -2,7 +2,9 @@
 
 mod convert;
 mod door;
+mod history;
 mod orchestration;
+mod panorama;
 mod status;
 mod work;
 

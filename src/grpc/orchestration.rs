@@ -6,7 +6,7 @@ use futures_util::stream;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Door, convert, door::draining};
+use super::{Door, convert, door::draining, history::Teller, panorama::Onlooker};
 use crate::{
     core::ids::TaskHub,
     engine::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How often an idle watch says that it is alive, so that load balancers keep it open.
-const HEARTBEAT: Duration = Duration::from_secs(30);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
 
 pub struct Orchestration {
     pub door: Door,
@@ -80,15 +80,23 @@ impl OrchestrationService for Orchestration {
 
     async fn watch_instances(
         &self,
-        _: Request<v1::WatchInstancesRequest>,
+        request: Request<v1::WatchInstancesRequest>,
     ) -> Result<Response<Self::WatchInstancesStream>, Status> {
-        Err(Status::unimplemented("later"))
+        let (hub, request) = self.door.enter(request)?;
+        let onlooker = Onlooker::begin(self.door.clone(), &hub, request)?;
+        Ok(Response::new(Box::pin(stream::unfold(onlooker, Onlooker::next))))
     }
 
     type GetHistoryStream = Pin<Box<dyn Stream<Item = Result<v1::GetHistoryResponse, Status>> + Send>>;
 
-    async fn get_history(&self, _: Request<v1::GetHistoryRequest>) -> Result<Response<Self::GetHistoryStream>, Status> {
-        Err(Status::unimplemented("later"))
+    async fn get_history(
+        &self,
+        request: Request<v1::GetHistoryRequest>,
+    ) -> Result<Response<Self::GetHistoryStream>, Status> {
+        let (hub, request) = self.door.enter(request)?;
+        let (key, expected) = convert::history(&hub, &request)?;
+        let teller = Teller::new(self.door.engine.history(&key, expected).await?);
+        Ok(Response::new(Box::pin(stream::unfold(teller, Teller::next))))
     }
 
     async fn list_instances(

@@ -1,24 +1,22 @@
 //! Which instances are meant, and where a list goes on.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use tonic::Status as Refused;
 
-use super::{
-    instance::to_wire,
-    requests::timestamp,
-    start::tags,
-    violations::Violations,
-};
+use super::{instance::to_wire, requests::timestamp, start::tags, violations::Violations};
 use crate::{
     core::{
         filter::Filter,
-        ids::{Arrival, TaskHub},
+        ids::{Arrival, InstanceId, InstanceKey, TaskHub},
         limits,
         status::Status,
     },
-    engine::{Description, Page, Swept},
-    proto::v1,
+    engine::{Description, Page, Swept, watch::Wanted},
+    proto::v1::{self, watch_instances_request::Selector},
 };
 
 /// How many instances a page has where the request does not say.
@@ -53,6 +51,33 @@ pub fn purge_many(hub: &TaskHub, request: &v1::PurgeInstancesRequest) -> Result<
     let limit = page_size(&mut wrong, request.page_size, PURGE_DEFAULT);
     let after = after(&mut wrong, &request.page_token, &filter);
     wrong.finish(after.map(|after| Part { filter: Arc::new(filter), after, limit }))
+}
+
+pub fn wanted(hub: &TaskHub, request: v1::WatchInstancesRequest) -> Result<Wanted, Refused> {
+    let mut wrong = Violations::default();
+    let mut filter = Filter { hub: Some(hub.clone()), ..Filter::default() };
+    match request.selector {
+        Some(Selector::InstanceIds(v1::InstanceIds { ids })) => {
+            if ids.is_empty() || ids.len() > limits::WATCHED_IDS_MAX {
+                let allowed = format!("must be 1 to {} ids", limits::WATCHED_IDS_MAX);
+                wrong.add("instance_ids.ids", allowed, &ids.len().to_string());
+            }
+            let ids = ids.iter().enumerate();
+            let keys = ids.filter_map(|(index, id)| {
+                let id = wrong.parse(&format!("instance_ids.ids[{index}]"), id, InstanceId::parse)?;
+                Some(InstanceKey::new(hub, &id))
+            });
+            // Each once, however often it is named.
+            let keys: BTreeSet<InstanceKey> = keys.collect();
+            return wrong.finish(Some(Wanted::These(keys.into_iter().collect())));
+        }
+        Some(Selector::InstanceIdPrefix(prefix)) => {
+            filter.id_prefix = id_prefix(&mut wrong, "instance_id_prefix", &prefix);
+        }
+        Some(Selector::FunctionName(function)) => filter.function = wrong.name("function_name", &function),
+        None => wrong.add("selector", "must be instance_ids, instance_id_prefix or function_name", ""),
+    }
+    wrong.finish(Some(Wanted::Pattern(hub.clone(), Arc::new(filter))))
 }
 
 pub fn listed(part: &Part, page: Page) -> v1::ListInstancesResponse {
@@ -104,7 +129,8 @@ fn known_status(wrong: &mut Violations, field: &str, number: i32) -> Option<Stat
         Ok(v1::RuntimeStatus::Failed) => Some(Status::Failed),
         Ok(v1::RuntimeStatus::Terminated) => Some(Status::Terminated),
         Ok(v1::RuntimeStatus::Unspecified) | Err(_) => {
-            let allowed = "must be PENDING (1), RUNNING (2), SUSPENDED (3), COMPLETED (4), FAILED (5) or TERMINATED (6)";
+            let allowed =
+                "must be PENDING (1), RUNNING (2), SUSPENDED (3), COMPLETED (4), FAILED (5) or TERMINATED (6)";
             wrong.add(field, allowed, &number.to_string());
             None
         }
@@ -154,7 +180,8 @@ impl Token {
     fn parse(text: &str) -> Option<Token> {
         let (after, checksum) = text.split_at_checked(Token::DIGITS)?;
         let number = |digits: &str| {
-            let is_hex = digits.len() == Token::DIGITS && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            let is_hex =
+                digits.len() == Token::DIGITS && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
             u64::from_str_radix(digits, 16).ok().filter(|_| is_hex)
         };
         Some(Token { after: Arrival(number(after)?), checksum: number(checksum)? })

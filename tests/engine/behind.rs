@@ -17,7 +17,7 @@ async fn replace(stage: &Stage) {
 }
 
 async fn next(watch: &mut Watch) -> (u64, ItemKind) {
-    let item = watch.next().await.expect("an item");
+    let item = watch.next().await.expect("a watch").expect("an item");
     (item.transition.sequence, item.kind)
 }
 

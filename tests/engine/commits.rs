@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use soloist::{
     core::{
-        command::{RaiseEvent, Report, ReportBody, Start, Terminate},
+        command::{RaiseEvent, Report, ReportBody, Signal, Start, Target, Terminate},
         ids::{ExecutionId, InstanceKey, Revision},
         request::Outcome,
         status::Status,
@@ -60,9 +60,9 @@ async fn nothing_goes_on(player: &Player) {
     let (engine, stage) = (&player.stage.engine, &player.stage);
     for key in &player.keys {
         let started = engine.start(key, stage.start()).await.map(|_| ());
-        let raise = RaiseEvent { name: name("go"), input: None, expected_execution: None };
+        let raise = RaiseEvent { signal: Signal { name: name("go"), input: None }, expected_execution: None };
         let raised = engine.raise_event(key, raise).await.map(|_| ());
-        let terminate = Terminate { reason: "enough".into(), expected_execution: None };
+        let terminate = Terminate { reason: "enough".into(), target: Target::Latest };
         let ended = engine.terminate(key, terminate).await.map(|_| ());
         for refused in [started, raised, ended] {
             assert!(matches!(refused, Err(Refusal::Unavailable(_))), "{refused:?}");
@@ -147,7 +147,7 @@ async fn leases_are_respected(
     settle().await;
     rival.catch_up().await;
     for (key, token) in held {
-        let view = stage.engine.status(key).await.expect("it was granted").view;
+        let view = stage.engine.status(key, None, false).await.expect("it was granted").status.view;
         assert_eq!((view.fencing_token, view.worker), (*token, Some(name("first"))), "{key:?}, within its lease");
     }
     // The rival is heard of, so that what it has stays its own.
@@ -161,11 +161,11 @@ async fn leases_are_respected(
     }
     rival.catch_up().await;
     for key in keys {
-        let Ok(status) = stage.engine.status(key).await else { continue };
-        if !status.view.execution.status.is_live() {
+        let Ok(status) = stage.engine.status(key, None, false).await else { continue };
+        if !status.status.view.execution.status.is_live() {
             continue;
         }
-        assert_eq!(status.view.worker, Some(name("rival")), "{key:?}");
+        assert_eq!(status.status.view.worker, Some(name("rival")), "{key:?}");
         let delivered = rival.delivered.get(key).cloned().unwrap_or_default();
         let waiting = waiting.get(key).cloned().unwrap_or_default();
         assert!(waiting.is_subset(&delivered), "{key:?}: {waiting:?} wait, {delivered:?} were delivered");
@@ -177,8 +177,8 @@ async fn leases_are_respected(
 async fn until_let_go(stage: &Stage, key: &InstanceKey, worker: &str) {
     const ROUNDS: usize = 10_000;
     for _ in 0..ROUNDS {
-        match stage.engine.status(key).await {
-            Ok(status) if status.view.worker == Some(name(worker)) => settle().await,
+        match stage.engine.status(key, None, false).await {
+            Ok(status) if status.status.view.worker == Some(name(worker)) => settle().await,
             _ => return,
         }
     }

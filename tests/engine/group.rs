@@ -41,8 +41,8 @@ async fn a_failed_commit_is_unknown_to_all_who_waited_for_it() {
         let stage = stage.crash().await;
         let mut found = BTreeSet::new();
         for key in behind.iter().cloned().chain([key("first"), key("later")]) {
-            if let Ok(status) = stage.engine.status(&key).await {
-                assert_eq!(status.view.execution.status, Status::Pending);
+            if let Ok(status) = stage.engine.status(&key, None, false).await {
+                assert_eq!(status.status.view.execution.status, Status::Pending);
                 found.insert(key);
             }
         }

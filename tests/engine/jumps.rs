@@ -32,12 +32,12 @@ async fn jump(stage: &Stage) {
 }
 
 async fn view(stage: &Stage) -> View {
-    stage.engine.status(&key("a")).await.expect("it is there").view
+    stage.engine.status(&key("a"), None, false).await.expect("it is there").status.view
 }
 
 /// Waits for the next transition.
 async fn seen(watch: &mut Watch, status: Status) -> View {
-    let item = watch.next().await.expect("a transition");
+    let item = watch.next().await.expect("a watch").expect("a transition");
     assert_eq!(item.transition.view.execution.status, status);
     item.transition.view.clone()
 }

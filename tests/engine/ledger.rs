@@ -81,7 +81,7 @@ impl Ledger {
         let mut watch = engine.watch(key.clone(), wish).await.expect("a watch");
         let (seen, key) = (self.seen.clone(), key.clone());
         self.watchers.push(tokio::spawn(async move {
-            while let Ok(item) = watch.next().await {
+            while let Ok(Some(item)) = watch.next().await {
                 assert_eq!(item.kind, ItemKind::Transition, "from the beginning and fast enough");
                 seen.lock().entry(key.clone()).or_default().push(Transition::clone(&item.transition));
             }
@@ -114,7 +114,7 @@ impl Ledger {
         }
         for (key, tokens) in &self.tokens {
             assert!(tokens.is_sorted_by(|a, b| a < b), "{key:?}: tokens {tokens:?}");
-            let newest = stage.engine.status(key).await.expect("it was granted").view.fencing_token;
+            let newest = stage.engine.status(key, None, false).await.expect("it was granted").status.view.fencing_token;
             assert!(tokens.last() <= Some(&newest), "{key:?}: {newest} after {tokens:?}");
         }
     }

@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use soloist::{
     clock::Clock,
     core::{
-        command::{RaiseEvent, Report, ReportBody, Start, Terminate},
+        command::{RaiseEvent, Report, ReportBody, Signal, Start, Target, Terminate},
         ids::{ClaimId, ExecutionId, InstanceKey, Revision},
         lease::Proof,
         policy::ConflictPolicy,
@@ -128,7 +128,8 @@ impl Player {
     }
 
     async fn raise(&mut self, key: InstanceKey) {
-        let raise = RaiseEvent { name: crate::stage::name("go"), input: None, expected_execution: None };
+        let raise =
+            RaiseEvent { signal: Signal { name: crate::stage::name("go"), input: None }, expected_execution: None };
         let engine = self.stage.engine.clone();
         match self.ask(engine.raise_event(&key, raise)).await {
             Ok((execution, sequence)) => self.ledger.told.push(Fact::Raised { key, execution, sequence }),
@@ -140,9 +141,9 @@ impl Player {
     async fn terminate(&mut self, key: InstanceKey) {
         let engine = self.stage.engine.clone();
         // One caller: what it finds is what it ends.
-        let Ok(found) = engine.status(&key).await else { return };
-        let execution = found.view.execution.id;
-        let terminate = Terminate { reason: "enough".into(), expected_execution: Some(execution) };
+        let Ok(found) = engine.status(&key, None, false).await else { return };
+        let execution = found.status.view.execution.id;
+        let terminate = Terminate { reason: "enough".into(), target: Target::Expected(execution) };
         let ended = Fact::Ended { key: key.clone(), execution, status: Status::Terminated };
         match self.ask(engine.terminate(&key, terminate)).await {
             Ok(_) => self.ledger.told.push(ended),
@@ -220,12 +221,12 @@ impl Player {
         for _ in 0..PATIENCE_ROUNDS {
             self.open_mail().await;
             // The grant is queued before the start is answered, and a status waits for what is queued.
-            let Ok(status) = self.stage.engine.status(key).await else { return };
-            let execution = &status.view.execution;
+            let Ok(status) = self.stage.engine.status(key, None, false).await else { return };
+            let execution = &status.status.view.execution;
             let due = execution.retry_at.is_none_or(|at| at <= self.stage.clock.now().steady);
             let known =
-                self.ledger.tokens.get(key).and_then(|tokens| tokens.last()) == Some(&status.view.fencing_token);
-            let waits = match &status.view.worker {
+                self.ledger.tokens.get(key).and_then(|tokens| tokens.last()) == Some(&status.status.view.fencing_token);
+            let waits = match &status.status.view.worker {
                 Some(worker) => *worker == self.connection.session.worker && !known,
                 None => execution.status.is_live() && due,
             };
@@ -234,7 +235,7 @@ impl Player {
             }
             settle().await;
         }
-        panic!("{key:?} was not granted: {:?}", self.stage.engine.status(key).await);
+        panic!("{key:?} was not granted: {:?}", self.stage.engine.status(key, None, false).await);
     }
 
     async fn open_mail(&mut self) {
@@ -245,7 +246,7 @@ impl Player {
                     self.runs.push(HeldRun { key, proof: run.proof, execution: run.execution });
                 }
                 Mail::Events(claim) => self.take_events(claim).await,
-                Mail::Cancel(..) => {}
+                Mail::Pace(_) | Mail::Cancel(..) => {}
             }
         }
     }

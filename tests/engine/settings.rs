@@ -38,7 +38,7 @@ async fn a_lease_that_was_made_longer_stays_longer() {
     let _rival: Connection = stage.worker("rival").await;
     stage.clock.pass(just_before(long));
     settle().await;
-    let held = stage.engine.status(&key("a")).await.expect("it is there").view;
+    let held = stage.engine.status(&key("a"), None, false).await.expect("it is there").status.view;
     assert_eq!((held.worker, held.fencing_token), (Some(name("first")), run.proof.token));
     stage.clock.pass(MOMENT);
     assert_eq!(stage.engine.renew(&key("a"), run.proof), Err(NotHeld::Lost));

@@ -97,6 +97,8 @@ impl Stage {
             input: Some("\"in\"".into()),
             conflict_policy: ConflictPolicy::Fail,
             replaceable: Replaceable::ALL,
+            max_queue: 2,
+            signal: None,
             request: None,
         }
     }
@@ -113,12 +115,12 @@ impl Stage {
             Err(Refusal::Rejected(_)) => return Vec::new(),
             Err(other) => panic!("no watch: {other}"),
         };
-        let latest = current.next().await.expect("the current state").transition.sequence;
+        let latest = current.next().await.expect("a watch").expect("the current state").transition.sequence;
         let wish = Wish { from: Some(Revision(0)), ..Wish::default() };
         let mut watch = self.engine.watch(key.clone(), wish).await.expect("a watch");
         let mut found = Vec::new();
         while found.len() < latest as usize {
-            let item = watch.next().await.expect("a transition");
+            let item = watch.next().await.expect("a watch").expect("a transition");
             assert_eq!(item.kind, ItemKind::Transition, "all are kept");
             found.push(Transition::clone(&item.transition));
         }
@@ -150,6 +152,7 @@ pub fn spec() -> Spec {
         retry: at_once,
         start_deadline: None,
         run_timeout: None,
+        start_at: None,
     }
 }
 

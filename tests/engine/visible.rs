@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 use futures_util::FutureExt;
 use soloist::{
     core::{
-        command::{RaiseEvent, Report, ReportBody, Start, Terminate},
+        command::{RaiseEvent, Report, ReportBody, Signal, Start, Target, Terminate},
         ids::InstanceKey,
         partitioning::PartitionId,
         policy::ConflictPolicy,
@@ -42,16 +42,19 @@ fn askers(stage: &Stage, key: &InstanceKey) -> Vec<Asker> {
         })
         .collect();
     let (engine, of) = (stage.engine.clone(), key.clone());
-    askers.push(ask("a read", async move { engine.status(&of).await.map(|found| format!("{found:?}")) }.boxed()));
+    askers.push(ask(
+        "a read",
+        async move { engine.status(&of, None, false).await.map(|found| format!("{found:?}")) }.boxed(),
+    ));
     let (engine, of) = (stage.engine.clone(), key.clone());
-    let read = async move { engine.status_with_payloads(&of).await.map(|found| format!("{found:?}")) };
+    let read = async move { engine.status(&of, None, true).await.map(|found| format!("{found:?}")) };
     askers.push(ask("a read of payloads", read.boxed()));
     let (engine, of) = (stage.engine.clone(), key.clone());
-    let raise = RaiseEvent { name: name("go"), input: None, expected_execution: None };
+    let raise = RaiseEvent { signal: Signal { name: name("go"), input: None }, expected_execution: None };
     let raise = async move { engine.raise_event(&of, raise).await.map(|found| format!("{found:?}")) };
     askers.push(ask("an event", raise.boxed()));
     let (engine, neighbour) = (stage.engine.clone(), absent_neighbour(key));
-    let absent = async move { engine.status(&neighbour).await.map(|found| format!("{found:?}")) };
+    let absent = async move { engine.status(&neighbour, None, false).await.map(|found| format!("{found:?}")) };
     askers.push(ask("a read of what was never there", absent.boxed()));
     let (engine, of) = (stage.engine.clone(), key.clone());
     let watch = async move {
@@ -115,7 +118,10 @@ async fn nobody_hears_of_what_is_not_durable() {
     let Mail::Run(_, run) = session.next_mail().await else { panic!("no run") };
     assert_eq!(run.spec.function, name(FUNCTION));
     for status in [Status::Pending, Status::Running] {
-        assert_eq!(watch.next().await.expect("a transition").transition.view.execution.status, status);
+        assert_eq!(
+            watch.next().await.expect("a watch").expect("a transition").transition.view.execution.status,
+            status
+        );
     }
     while let Some(mail) = session.next_mail().now_or_never() {
         assert!(matches!(mail, Mail::Events(_)), "{mail:?}");
@@ -138,12 +144,15 @@ async fn nobody_hears_of_what_is_not_durable() {
     let Mail::Run(_, next) = session.next_mail().await else { panic!("no run") };
     assert!(next.proof.token > run.proof.token);
     for status in [Status::Completed, Status::Pending, Status::Running] {
-        assert_eq!(watch.next().await.expect("a transition").transition.view.execution.status, status);
+        assert_eq!(
+            watch.next().await.expect("a watch").expect("a transition").transition.view.execution.status,
+            status
+        );
     }
 
     // An end from outside: the worker is not told to stop before it is durable.
     stage.memory.hold();
-    let terminate = Terminate { reason: "enough".into(), expected_execution: None };
+    let terminate = Terminate { reason: "enough".into(), target: Target::Latest };
     let (engine, of) = (stage.engine.clone(), key.clone());
     let ended = async move { engine.terminate(&of, terminate).await.map(|found| format!("{found:?}")) }.boxed();
     let mut waiting: Vec<Asker> = vec![("the end", ended)];
@@ -156,6 +165,9 @@ async fn nobody_hears_of_what_is_not_durable() {
         asker.await.unwrap_or_else(|error| panic!("{who}: {error}"));
     }
     assert!(matches!(session.next_mail().await, Mail::Cancel(..)));
-    assert_eq!(watch.next().await.expect("a transition").transition.view.execution.status, Status::Terminated);
+    assert_eq!(
+        watch.next().await.expect("a watch").expect("a transition").transition.view.execution.status,
+        Status::Terminated
+    );
     stage.end().await;
 }

@@ -12,7 +12,7 @@ use soloist::{
         instance::Instance,
         lease::{Cancellation, Proof},
         policy::{ConflictPolicy, Replaceable},
-        status::Status,
+        status::{News, Status},
         time::{Now, Span, Steady, Timestamp},
     },
     store::record,
@@ -277,7 +277,11 @@ impl Life {
                 _ => {}
             }
         }
-        for transition in &done.transitions {
+        let transitions = done.news.iter().filter_map(|news| match news {
+            News::Transition(transition) => Some(transition),
+            News::Withdrawn(_) | News::Purged(_) => None,
+        });
+        for transition in transitions {
             assert_eq!(transition.sequence, self.sequence + 1, "no gap");
             self.sequence = transition.sequence;
             let execution = &transition.view.execution;
@@ -289,7 +293,7 @@ impl Life {
             assert_eq!(read.as_ref(), Ok(transition));
         }
         let published = done.effects.iter().filter(|effect| matches!(effect, Effect::Publish(_))).count();
-        assert_eq!(published, done.transitions.len(), "watchers hear of all of them");
+        assert_eq!(published, done.news.len(), "watchers hear of all of them");
     }
 
     fn renew(&mut self, by: By) {
@@ -380,7 +384,7 @@ impl Board {
     fn carry_out(&mut self, effects: &[Effect], after: Option<&Instance>) {
         for effect in effects {
             match effect {
-                Effect::Publish(_) => {}
+                Effect::Publish(_) | Effect::Pace { .. } => {}
                 Effect::EndClaim { claim, .. } => {
                     self.cancel = self.cancel.filter(|(cancelled, _)| cancelled != claim);
                     self.events = self.events.filter(|(told, _)| told != claim);

@@ -178,14 +178,14 @@ fn a_repeated_start_is_told_what_became_of_the_first() {
         let mut world = if running { World::running() } else { World::new() };
         let start = Start { conflict_policy, request: Some(request("r", 1)), ..world.start() };
         let first = world.must(&Command::Start(start.clone())).answer;
-        let Answer::Start { outcome: told, deduplicated: false, execution } = first else { panic!("{first:?}") };
+        let Answer::Start { outcome: told, deduplicated: false, execution, .. } = first else { panic!("{first:?}") };
         assert_eq!(told, outcome, "{conflict_policy:?}");
         // However often, and whatever has become of the execution since.
         for world in [world.clone(), world.then(&terminate(None))] {
             let mut world = world;
             let again = Start { execution: world.start().execution, ..start.clone() };
             let again = world.must(&Command::Start(again)).answer;
-            assert_eq!(again, Answer::Start { outcome, deduplicated: true, execution });
+            assert_eq!(again, Answer::Start { outcome, deduplicated: true, execution, queue_position: 0 });
         }
     }
 }

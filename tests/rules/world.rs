@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use soloist::core::{
-    command::{Command, Grant, RaiseEvent, Report, ReportBody, Start, Terminate},
+    command::{Command, Grant, RaiseEvent, Report, ReportBody, Signal, Start, Target, Terminate},
     decide::{Answer, Found, decide},
     effect::{Effect, Outlook, effects},
     event::{Event, LeaseEnd},
@@ -13,7 +13,7 @@ use soloist::core::{
     policy::{ConflictPolicy, Replaceable, RetryPolicy, WorkerKind},
     rejection::Rejection,
     request::Request,
-    status::{Failure, Spec, Transition},
+    status::{Failure, News, Spec, Transition},
     time::{Now, Span, Steady, Timestamp},
 };
 
@@ -41,7 +41,7 @@ pub struct World {
 pub struct Done {
     pub answer: Answer,
     pub events: Vec<(Event, Revision)>,
-    pub transitions: Vec<Transition>,
+    pub news: Vec<News>,
     pub effects: Vec<Effect>,
 }
 
@@ -75,8 +75,7 @@ impl World {
         let found = Found { key: &self.key, instance: self.instance.as_ref(), now: self.now };
         let decision = decide(found, command)?;
         let before = self.instance.as_ref().map(Outlook::of).unwrap_or_default();
-        let mut done =
-            Done { answer: decision.answer, events: Vec::new(), transitions: Vec::new(), effects: Vec::new() };
+        let mut done = Done { answer: decision.answer, events: Vec::new(), news: Vec::new(), effects: Vec::new() };
         for event in &decision.events {
             self.revision = Revision(self.revision.0 + 1);
             self.instance = Some(apply(self.instance.take(), event, self.revision, self.now));
@@ -87,13 +86,13 @@ impl World {
             let instance = self.instance();
             if event.is_transition() {
                 let view = instance.view(&self.key, self.now);
-                done.transitions.push(Transition { sequence: instance.sequence, view });
+                done.news.push(News::Transition(Transition { sequence: instance.sequence, view }));
             }
         }
         if let Some(after) = &self.instance
             && !decision.events.is_empty()
         {
-            done.effects = effects(before, &decision.events, done.transitions.clone(), after);
+            done.effects = effects(before, &decision.events, done.news.clone(), after);
         }
         Ok(done)
     }
@@ -116,6 +115,8 @@ impl World {
             input: Some("in".into()),
             conflict_policy: ConflictPolicy::Fail,
             replaceable: Replaceable::ALL,
+            max_queue: 2,
+            signal: None,
             request: None,
         }
     }
@@ -212,15 +213,17 @@ pub fn spec(function: &str, max_attempts: u32) -> Arc<Spec> {
         },
         start_deadline: Some(START_DEADLINE),
         run_timeout: Some(RUN_TIMEOUT),
+        start_at: None,
     })
 }
 
 pub fn terminate(expected_execution: Option<ExecutionId>) -> Command {
-    Command::Terminate(Terminate { reason: "enough".into(), expected_execution })
+    let target = expected_execution.map_or(Target::Latest, Target::Expected);
+    Command::Terminate(Terminate { reason: "enough".into(), target })
 }
 
 pub fn raise(expected_execution: Option<ExecutionId>) -> Command {
-    Command::RaiseEvent(RaiseEvent { name: name("e"), input: Some("1".into()), expected_execution })
+    Command::RaiseEvent(RaiseEvent { signal: Signal { name: name("e"), input: Some("1".into()) }, expected_execution })
 }
 
 pub fn request(id: &str, digest: u128) -> Request {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 use soloist::{
     checker::history::{self, Answer, Call},
     core::{
-        command::{RaiseEvent, Start, Terminate},
+        command::{RaiseEvent, Signal, Start, Target, Terminate},
         ids::{ExecutionId, InstanceKey},
         policy::{ConflictPolicy, Replaceable, RetryPolicy, WorkerKind},
         rejection::Rejection,
@@ -105,6 +105,7 @@ impl Client {
             retry,
             start_deadline: some(15, 10 * MILLI, 20 * SECOND),
             run_timeout: some(20, 100 * MILLI, 40 * SECOND),
+            start_at: None,
         };
         let all = Replaceable::ALL;
         let (completed, failed, terminated) = (dice.percent(50), dice.percent(50), dice.percent(50));
@@ -120,15 +121,11 @@ impl Client {
     async fn status(&self, key: &InstanceKey) {
         let called = self.world.witness().called(key, &self.name, Call::GetStatus);
         let with_payloads = self.world.dice.percent(30);
-        let reply = self.world.house.call(self.patience(), async |engine| {
-            if with_payloads {
-                return engine.status_with_payloads(key).await.map(|(description, _)| description);
-            }
-            engine.status(key).await
-        });
+        let reply =
+            self.world.house.call(self.patience(), async |engine| engine.status(key, None, with_payloads).await);
         let reply = reply.await;
-        conclude(&self.world, called, key, reply, |witness, description| {
-            Answer::Status(witness.view(called, &description.view))
+        conclude(&self.world, called, key, reply, |witness, seen| {
+            Answer::Status(witness.view(called, &seen.status.view))
         });
     }
 
@@ -136,7 +133,8 @@ impl Client {
         let expected = self.heard.filter(|_| self.world.dice.percent(50));
         let call = Call::Terminate { expected: expected.map(|execution| execution.to_string()) };
         let called = self.world.witness().called(&key, &self.name, call);
-        let terminate = Terminate { reason: "enough".into(), expected_execution: expected };
+        let terminate =
+            Terminate { reason: "enough".into(), target: expected.map_or(Target::Latest, Target::Expected) };
         let reply =
             self.world.house.call(self.patience(), async |engine| engine.terminate(&key, terminate).await).await;
         conclude(&self.world, called, &key, reply, |witness, description| Answer::Ended {
@@ -148,7 +146,7 @@ impl Client {
         let expected = self.heard.filter(|_| self.world.dice.percent(30));
         let call = Call::RaiseEvent { expected: expected.map(|execution| execution.to_string()) };
         let called = self.world.witness().called(&key, &self.name, call);
-        let raise = RaiseEvent { name: name("go"), input: None, expected_execution: expected };
+        let raise = RaiseEvent { signal: Signal { name: name("go"), input: None }, expected_execution: expected };
         let reply = self.world.house.call(self.patience(), async |engine| engine.raise_event(&key, raise).await).await;
         conclude(&self.world, called, &key, reply, |witness, (execution, sequence)| {
             witness.raised(&key, sequence, execution);
@@ -181,6 +179,7 @@ pub async fn start(
             ConflictPolicy::Fail => history::Policy::Fail,
             ConflictPolicy::UseExisting => history::Policy::UseExisting,
             ConflictPolicy::Replace => history::Policy::Replace,
+            ConflictPolicy::Queue | ConflictPolicy::Coalesce => unreachable!("not asked for"),
         },
         function: asked.spec.function.to_string(),
         replaceable: replaceable(asked.replaceable),
@@ -192,7 +191,7 @@ pub async fn start(
         .call(patience(world), async |engine| engine.start(key, asked.command(engine.draw_execution_id())).await);
     let reply = reply.await;
     conclude(world, called, key, reply, |witness, started| {
-        let Started { outcome, deduplicated, execution, status } = started;
+        let Started { outcome, deduplicated, execution, status, .. } = started;
         *heard = Some(execution);
         let made = !deduplicated && outcome != Outcome::Joined;
         witness.accepted(called, key, named, made, execution);
@@ -202,6 +201,7 @@ pub async fn start(
             Outcome::Started => history::Outcome::Started,
             Outcome::Joined => history::Outcome::Joined,
             Outcome::Replaced => history::Outcome::Replaced,
+            Outcome::Queued | Outcome::Coalesced => unreachable!("not asked for"),
         };
         match first {
             _ if deduplicated => Answer::Deduplicated { first, execution, seen },
@@ -221,6 +221,8 @@ impl Asked {
             input: self.input.clone(),
             conflict_policy: self.policy,
             replaceable: self.replaceable,
+            max_queue: 2,
+            signal: None,
             request: self.request.as_ref().map(|id| Request { id: id.clone(), digest, remember: REQUEST_MEMORY }),
         }
     }
@@ -292,7 +294,12 @@ fn rejected(witness: &mut witness::Witness, called: Called, key: &InstanceKey, r
             Answer::ExecutionMismatch { seen: Some(witness.view(called, current)) }
         }
         Rejection::InboxFull { .. } => Answer::Refused,
-        Rejection::Cancelled(_) | Rejection::StaleFencingToken { .. } | Rejection::NotGrantable => {
+        Rejection::StillLive(_)
+        | Rejection::ExecutionNotFound { .. }
+        | Rejection::QueueFull { .. }
+        | Rejection::Cancelled(_)
+        | Rejection::StaleFencingToken { .. }
+        | Rejection::NotGrantable => {
             witness.object(format!("{key:?}: a caller was told {rejection}"));
             Answer::Refused
         }

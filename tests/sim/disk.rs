@@ -145,7 +145,7 @@ impl Ledger {
                         }
                         self.record(key, instance);
                     }
-                    Table::Payload | Table::Event | Table::Request => {}
+                    Table::Payload | Table::Event | Table::Queue | Table::History | Table::Request => {}
                 }
             }
         }

@@ -223,6 +223,7 @@ async fn speak(world: &World, engine: &Engine, link: &Link, session: &Session) -
                     session.events_sent(claim, event.sequence);
                 }
             },
+            Mail::Pace(_) => {}
             Mail::Cancel(_, proof, _) => link.say(world, ToWorker::Cancel(proof)),
         }
     }

@@ -211,11 +211,11 @@ fn compare(world: &Rc<World>, steps: &mut Steps) -> Result<(), String> {
     for (key, instance) in expected {
         let (engine, outcome, left) = (engine.clone(), outcome.clone(), left.clone());
         world.stage.spawn(async move {
-            match engine.status(&key).await {
+            match engine.status(&key, None, false).await {
                 Ok(found)
-                    if found.view.execution == instance.execution
-                        && found.view.revision == instance.revision
-                        && found.view.fencing_token == instance.fencing_token => {}
+                    if found.status.view.execution == instance.execution
+                        && found.status.view.revision == instance.revision
+                        && found.status.view.fencing_token == instance.fencing_token => {}
                 found => outcome.borrow_mut().push(format!("{key:?}: {instance:?} came back as {found:?}")),
             }
             left.set(left.get() - 1);

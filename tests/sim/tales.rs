@@ -9,7 +9,7 @@ use std::{
 
 use soloist::{
     core::{
-        command::{RaiseEvent, Report, ReportBody, Start},
+        command::{RaiseEvent, Report, ReportBody, Signal, Start},
         ids::{InstanceId, InstanceKey, TaskHub},
         lease::Proof,
         policy::{ConflictPolicy, Replaceable, RetryPolicy, WorkerKind},
@@ -89,6 +89,7 @@ impl Scene {
             retry: RetryPolicy::ONCE,
             start_deadline: None,
             run_timeout: None,
+            start_at: None,
         };
         let start = Start {
             execution: self.engine.draw_execution_id(),
@@ -96,13 +97,15 @@ impl Scene {
             input: None,
             conflict_policy: ConflictPolicy::Replace,
             replaceable: Replaceable::ALL,
+            max_queue: 2,
+            signal: None,
             request: None,
         };
         self.finish(self.engine.start(&self.key, start)).expect("a start that replaces");
     }
 
     fn raise(&self) -> RaiseEvent {
-        RaiseEvent { name: name("go"), input: None, expected_execution: None }
+        RaiseEvent { signal: Signal { name: name("go"), input: None }, expected_execution: None }
     }
 
     fn worker(&self) -> Connection {
@@ -157,6 +160,6 @@ fn a_gap_is_not_forgotten_when_the_wait_is_cancelled() {
     }
     scene.finish(raising).expect("a live instance");
 
-    let item = scene.finish(watch.next()).expect("a watch that goes on");
+    let item = scene.finish(watch.next()).expect("a watch that goes on").expect("an item");
     assert_eq!((item.kind, item.transition.sequence), (ItemKind::Resync, 79));
 }

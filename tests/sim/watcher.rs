@@ -49,7 +49,7 @@ async fn watch(world: &Rc<World>, name: &str, key: &InstanceKey, boot: u64, item
         Some(position) => Some(Revision(position.revision)),
         None => dice.percent(10).then_some(Revision(0)),
     };
-    let wish = Wish { from, wait_for_start: dice.percent(70), payloads: dice.percent(20) };
+    let wish = Wish { execution: None, from, wait_for_start: dice.percent(70), payloads: dice.percent(20) };
     let number = world.witness().history.watched(
         &crate::witness::instance_id(key),
         name,
@@ -69,7 +69,8 @@ async fn watch(world: &Rc<World>, name: &str, key: &InstanceKey, boot: u64, item
             let until = leaves_at.min(now + 2 * TOLD_WITHIN);
             world.seen.borrow_mut().insert(name.to_owned(), (key.clone(), last.unwrap_or(0)));
             match world.house.while_up(boot, until, watch.next()).await {
-                Some(Ok(item)) => {
+                Some(Ok(None)) => break Closing::Lost,
+                Some(Ok(Some(item))) => {
                     world.witness().saw(number, key, last, &item);
                     let seen =
                         Position { revision: item.transition.view.revision.0, sequence: item.transition.sequence };

@@ -311,6 +311,7 @@ impl Witness {
             ItemKind::Current => history::ItemKind::Current,
             ItemKind::Resync => history::ItemKind::Resync,
             ItemKind::Transition => history::ItemKind::Transition,
+            ItemKind::Purged { .. } => return,
         };
         let at = self.now();
         self.history.saw(watch, history::Item { at, sequence: *sequence, kind, seen: sighting(view) });
@@ -338,7 +339,7 @@ pub fn instance_id(key: &InstanceKey) -> history::InstanceId {
 pub fn status(status: Status) -> history::Status {
     match status {
         Status::Pending => history::Status::Pending,
-        Status::Running => history::Status::Running,
+        Status::Running | Status::Suspended => history::Status::Running,
         Status::Completed => history::Status::Completed,
         Status::Failed => history::Status::Failed,
         Status::Terminated => history::Status::Terminated,

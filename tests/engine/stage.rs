@@ -48,8 +48,13 @@ impl Stage {
 
     fn over(memory: Memory, clock: Arc<HandClock>, lease_ttl: Span) -> Stage {
         let memory = Arc::new(memory);
-        let config =
-            Config { lease_ttl, request_memory: Span::from_secs(86_400), watchers_max: 1_000, workers_max: 100 };
+        let config = Config {
+            lease_ttl,
+            request_memory: Span::from_secs(86_400),
+            retention: None,
+            watchers_max: 1_000,
+            workers_max: 100,
+        };
         let engine = Engine::recover(config, memory.clone(), clock.clone(), Arc::new(SystemEntropy));
         let engine = engine.expect("the store can be taken over");
         let threads = engine.run().expect("threads can be had");

@@ -11,4 +11,5 @@ mod leases;
 mod limits;
 mod races;
 mod reflection;
+mod sight;
 mod watch;

@@ -30,6 +30,7 @@ impl Config {
             retention,
             payload_bytes_max,
             watchers_max,
+            watch_heartbeat,
             workers_max,
             streams_per_connection,
             drain_timeout,
@@ -39,7 +40,7 @@ impl Config {
             keepalive_timeout,
         } = self;
         let duration = |duration| humantime::format_duration(duration).to_string();
-        let lines: [(&str, toml::Value); 16] = [
+        let lines: [(&str, toml::Value); 17] = [
             ("listen", listen.to_string().into()),
             ("data-dir", data_dir.to_string_lossy().into_owned().into()),
             ("log-format", log.format.name().into()),
@@ -49,6 +50,7 @@ impl Config {
             ("retention", duration(retention.unwrap_or_default()).into()),
             ("payload-bytes-max", whole(*payload_bytes_max)),
             ("watchers-max", whole(*watchers_max)),
+            ("watch-heartbeat", duration(*watch_heartbeat).into()),
             ("workers-max", whole(*workers_max)),
             ("streams-per-connection", (*streams_per_connection).into()),
             ("drain-timeout", duration(*drain_timeout).into()),

@@ -2,7 +2,7 @@
 
 use tonic::Status;
 
-use super::{Door, convert, door::draining, orchestration::HEARTBEAT};
+use super::{Door, convert, door::draining};
 use crate::{
     core::{
         ids::TaskHub,
@@ -40,7 +40,7 @@ impl Onlooker {
                 Ok(glimpse) => Ok(self.encode(glimpse)),
                 Err(refusal) => Err(refusal.into()),
             },
-            () = tokio::time::sleep(HEARTBEAT) => {
+            () = tokio::time::sleep(self.door.watch_heartbeat) => {
                 Ok(v1::WatchInstancesResponse { heartbeat: true, ..Default::default() })
             }
         };

@@ -119,6 +119,7 @@ async fn open(config: &Config) -> Result<Engine, ServeError> {
     let engine_config = engine::Config {
         lease_ttl: Span::from(config.lease),
         request_memory: Span::from(config.request_memory),
+        retention: config.retention.map(Span::from),
         watchers_max: config.watchers_max,
         workers_max: config.workers_max,
     };

@@ -47,6 +47,10 @@ pub const HISTORY_KEPT: u64 = 1_000;
 pub const FORMER_OUTPUTS_KEPT: usize = 8;
 /// Transitions that are kept for watchers that resume.
 pub const TRANSITIONS_KEPT: u64 = 64;
+/// Instances of one page of a list, and of one step of a purge.
+pub const PAGE_MAX: usize = 1_000;
+/// Instance ids that one stream watches by name.
+pub const WATCHED_IDS_MAX: usize = 1_000;
 /// Functions of one worker, and runs that it takes at a time.
 pub const WORKER_FUNCTIONS_MAX: usize = 1_000;
 pub const WORKER_RUNS_MAX: u32 = 10_000;

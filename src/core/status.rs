@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    ids::{ExecutionId, FencingToken, InstanceKey, Name, Revision},
+    ids::{Arrival, ExecutionId, FencingToken, InstanceKey, Name, Revision},
     policy::{RetryPolicy, WorkerKind},
     time::{Span, Steady, Timestamp},
 };
@@ -104,7 +104,14 @@ pub struct Transition {
 
 /// What watchers are told.
 #[derive(Clone, Debug, PartialEq)]
-pub enum News {
+pub struct News {
+    /// The arrival of the instance that it is about.
+    pub arrival: Arrival,
+    pub told: Told,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
     /// A change of the instance, with its number.
     Transition(Transition),
     /// A start was withdrawn from the queue: those who watch its execution care.
@@ -133,9 +140,9 @@ impl Status {
 
 impl News {
     pub fn view(&self) -> &View {
-        match self {
-            News::Transition(transition) | News::Purged(transition) => &transition.view,
-            News::Withdrawn(view) => view,
+        match &self.told {
+            Told::Transition(transition) | Told::Purged(transition) => &transition.view,
+            Told::Withdrawn(view) => view,
         }
     }
 }

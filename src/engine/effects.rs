@@ -12,7 +12,7 @@ use crate::core::{
     command::{Command, Grant},
     effect::Effect,
     ids::{ClaimId, InstanceKey},
-    status::News,
+    status::{News, Told},
 };
 use crate::mutant::Mutant;
 
@@ -105,7 +105,7 @@ impl Shared {
 /// Only in a mutant.
 fn is_dropped(effect: &Effect) -> bool {
     match effect {
-        Effect::Publish(News::Transition(transition)) => {
+        Effect::Publish(News { told: Told::Transition(transition), .. }) => {
             Mutant::DropPublication.is_on() && transition.sequence.is_multiple_of(5)
         }
         Effect::EndClaim { .. } => Mutant::DropClaimEnd.is_on(),
@@ -113,7 +113,7 @@ fn is_dropped(effect: &Effect) -> bool {
         Effect::DeliverEvents { .. } => Mutant::DropEvents.is_on(),
         Effect::Offer(_) => Mutant::DropOffer.is_on(),
         Effect::Arm(_) => Mutant::DropTimer.is_on(),
-        Effect::Publish(News::Withdrawn(_) | News::Purged(_))
+        Effect::Publish(News { told: Told::Withdrawn(_) | Told::Purged(_), .. })
         | Effect::Pace { .. }
         | Effect::Cancel { .. }
         | Effect::Withdraw => false,

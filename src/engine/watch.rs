@@ -1,21 +1,31 @@
 //! Watchers: every transition of an instance in order, without a gap, or word that there is one.
 
 mod execution;
+mod inbox;
+mod panorama;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use dashmap::DashMap;
+use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
-use self::execution::Follow;
+pub use self::panorama::{Glimpse, Panorama, Wanted};
+use self::{
+    execution::Follow,
+    inbox::{Inbox, Pattern},
+};
 use super::{Payloads, Refusal, Shared, query::Sighting};
 use crate::{
     core::{
-        ids::{Arrival, ExecutionId, InstanceKey, Revision},
+        ids::{Arrival, ExecutionId, InstanceKey, Revision, TaskHub},
         instance::Instance,
         limits,
         rejection::Rejection,
-        status::{News, Transition},
+        status::{News, Told, Transition},
     },
     mutant::Mutant,
     store::{Table, record},
@@ -26,8 +36,18 @@ const BUFFERED_TRANSITIONS: usize = 64;
 
 /// Who watches which instance.
 pub struct Watchers {
-    topics: DashMap<InstanceKey, broadcast::Sender<Arc<News>>>,
+    topics: DashMap<InstanceKey, Topic>,
+    /// By task hub; empty where nobody watches by a pattern.
+    patterns: RwLock<HashMap<TaskHub, Vec<Pattern>>>,
     places: Arc<Semaphore>,
+}
+
+/// Who watches one instance by its id.
+#[derive(Default)]
+struct Topic {
+    channel: Option<broadcast::Sender<Arc<News>>>,
+    /// Of those who watch others too.
+    inboxes: Vec<Arc<Inbox>>,
 }
 
 /// What a watcher asks for.
@@ -95,24 +115,49 @@ struct Subscription {
 impl Watchers {
     pub fn new(watchers_max: usize) -> Watchers {
         let places = Arc::new(Semaphore::new(watchers_max.min(Semaphore::MAX_PERMITS)));
-        Watchers { topics: DashMap::new(), places }
+        Watchers { topics: DashMap::new(), patterns: RwLock::default(), places }
     }
 
     /// Tells everybody who watches the instance.
     pub fn publish(&self, news: News) {
-        if let Some(topic) = self.topics.get(&news.view().key) {
-            // Without receivers there is nobody to tell: the last one is just leaving.
-            let _ = topic.send(Arc::new(news));
+        let view = news.view();
+        let topic = self.topics.get(&view.key);
+        let patterns = self.patterns.read();
+        let of_hub = if patterns.is_empty() { None } else { patterns.get(view.key.hub()) };
+        if topic.is_none() && of_hub.is_none() {
+            return;
         }
+        let news = Arc::new(news);
+        for pattern in of_hub.into_iter().flatten().filter(|pattern| pattern.means(news.view())) {
+            pattern.inbox.put(&news);
+        }
+        if let Some(topic) = topic {
+            topic.inboxes.iter().for_each(|inbox| inbox.put(&news));
+            if let Some(channel) = &topic.channel {
+                // Without receivers there is nobody to tell: the last one is just leaving.
+                let _ = channel.send(news);
+            }
+        }
+    }
+
+    fn take_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.places.clone().try_acquire_owned().map_err(|_| Refusal::TooMany("watchers"))
+    }
+}
+
+impl Topic {
+    fn is_deserted(&self) -> bool {
+        self.inboxes.is_empty() && self.channel.as_ref().is_none_or(|channel| channel.receiver_count() == 0)
     }
 }
 
 impl Subscription {
     fn new(shared: &Arc<Shared>, key: &InstanceKey) -> Result<Subscription, Refusal> {
-        let places = shared.watchers.places.clone();
-        let place = places.try_acquire_owned().map_err(|_| Refusal::TooMany("watchers"))?;
-        let topic = shared.watchers.topics.entry(key.clone());
-        let receiver = topic.or_insert_with(|| broadcast::Sender::new(BUFFERED_TRANSITIONS)).subscribe();
+        let place = shared.watchers.take_place()?;
+        let mut topic = shared.watchers.topics.entry(key.clone()).or_default();
+        let channel = topic.channel.get_or_insert_with(|| broadcast::Sender::new(BUFFERED_TRANSITIONS));
+        let receiver = channel.subscribe();
+        drop(topic);
         Ok(Subscription { key: key.clone(), shared: shared.clone(), receiver: Some(receiver), _place: place })
     }
 }
@@ -120,7 +165,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         drop(self.receiver.take());
-        self.shared.watchers.topics.remove_if(&self.key, |_, topic| topic.receiver_count() == 0);
+        self.shared.watchers.topics.remove_if(&self.key, |_, topic| topic.is_deserted());
     }
 }
 
@@ -211,26 +256,26 @@ impl Watch {
     }
 
     fn take(&mut self, news: &News) {
-        match news {
+        match &news.told {
             // Of a former life of the id.
-            News::Transition(old) | News::Purged(old) if self.born.is_some_and(|born| old.view.revision < born) => {}
+            Told::Transition(old) | Told::Purged(old) if self.born.is_some_and(|born| old.view.revision < born) => {}
             _ if self.bereft => (self.bereft, self.behind) = (false, true),
-            News::Transition(transition) if transition.sequence <= self.sequence => {}
-            News::Transition(transition) if transition.sequence == self.sequence + 1 || Mutant::HideLag.is_on() => {
+            Told::Transition(transition) if transition.sequence <= self.sequence => {}
+            Told::Transition(transition) if transition.sequence == self.sequence + 1 || Mutant::HideLag.is_on() => {
                 if transition.sequence == 1 {
                     self.born = Some(transition.view.revision);
                 }
                 self.sequence = transition.sequence;
                 self.show(Arc::new(transition.clone()), ItemKind::Transition, None);
             }
-            News::Transition(_) => self.behind = true,
-            News::Withdrawn(view) => {
+            Told::Transition(_) => self.behind = true,
+            Told::Withdrawn(view) => {
                 if self.follow.as_ref().is_some_and(|follow| follow.is_of(view)) {
                     let transition = Transition { sequence: self.sequence, view: view.clone() };
                     self.show(Arc::new(transition), ItemKind::Transition, None);
                 }
             }
-            News::Purged(last) => {
+            Told::Purged(last) => {
                 let gap = last.sequence != self.sequence;
                 self.over = true;
                 if self.follow.is_none() {

@@ -2,8 +2,10 @@
 
 mod convert;
 mod door;
+mod history;
 mod maintenance;
 mod orchestration;
+mod panorama;
 mod status;
 mod work;
 

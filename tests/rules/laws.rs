@@ -12,7 +12,7 @@ use soloist::{
         instance::Instance,
         lease::{Cancellation, Proof},
         policy::{ConflictPolicy, Replaceable},
-        status::{News, Status},
+        status::{Status, Told},
         time::{Now, Span, Steady, Timestamp},
     },
     store::record,
@@ -277,9 +277,9 @@ impl Life {
                 _ => {}
             }
         }
-        let transitions = done.news.iter().filter_map(|news| match news {
-            News::Transition(transition) => Some(transition),
-            News::Withdrawn(_) | News::Purged(_) => None,
+        let transitions = done.news.iter().filter_map(|news| match &news.told {
+            Told::Transition(transition) => Some(transition),
+            Told::Withdrawn(_) | Told::Purged(_) => None,
         });
         for transition in transitions {
             assert_eq!(transition.sequence, self.sequence + 1, "no gap");

@@ -13,7 +13,7 @@ use soloist::core::{
     policy::{ConflictPolicy, Replaceable, RetryPolicy, WorkerKind},
     rejection::Rejection,
     request::Request,
-    status::{Failure, News, Spec, Transition},
+    status::{Failure, News, Spec, Told, Transition},
     time::{Now, Span, Steady, Timestamp},
 };
 
@@ -86,7 +86,8 @@ impl World {
             let instance = self.instance();
             if event.is_transition() {
                 let view = instance.view(&self.key, self.now);
-                done.news.push(News::Transition(Transition { sequence: instance.sequence, view }));
+                let told = Told::Transition(Transition { sequence: instance.sequence, view });
+                done.news.push(News { arrival: instance.arrival, told });
             }
         }
         if let Some(after) = &self.instance

@@ -12,4 +12,5 @@ mod leases;
 mod limits;
 mod races;
 mod reflection;
+mod sight;
 mod watch;

@@ -118,6 +118,7 @@ impl House {
         let config = Config {
             lease_ttl: Span::from_micros(LEASE),
             request_memory: Span::from_secs(24 * 3600),
+            retention: None,
             watchers_max: 1000,
             workers_max: 1000,
         };

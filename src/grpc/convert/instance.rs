@@ -86,7 +86,7 @@ fn runtime_status(status: Status) -> v1::RuntimeStatus {
     }
 }
 
-fn failure_to_wire(failure: &Failure) -> v1::Failure {
+pub(super) fn failure_to_wire(failure: &Failure) -> v1::Failure {
     v1::Failure {
         error_type: failure.error_type.clone(),
         message: failure.message.clone(),

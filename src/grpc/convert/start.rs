@@ -107,7 +107,7 @@ fn content(request: &v1::StartSingletonRequest, spec: &Spec, policy: ConflictPol
 
 fn spec(wrong: &mut Violations, request: &v1::StartSingletonRequest, now: Timestamp) -> Option<Spec> {
     wrong.check_bytes("version", &request.version, limits::VERSION_BYTES_MAX);
-    tags(wrong, &request.tags);
+    tags(wrong, "tags", &request.tags);
     let worker_kind = match v1::WorkerKind::try_from(request.worker_kind) {
         Ok(v1::WorkerKind::Unspecified | v1::WorkerKind::Any) => WorkerKind::Any,
         Ok(v1::WorkerKind::Native) => WorkerKind::Native,
@@ -229,18 +229,18 @@ fn duration(wrong: &mut Violations, field: &str, duration: Option<Duration>, min
     i64::try_from(nanos / 1_000).ok().map(Span::from_micros)
 }
 
-fn tags(wrong: &mut Violations, tags: &HashMap<String, String>) {
+pub(super) fn tags(wrong: &mut Violations, field: &str, tags: &HashMap<String, String>) {
     if tags.len() > limits::TAGS_MAX {
-        wrong.add("tags", format!("must be at most {}", limits::TAGS_MAX), &tags.len().to_string());
+        wrong.add(field, format!("must be at most {}", limits::TAGS_MAX), &tags.len().to_string());
     }
     let mut sorted: Vec<_> = tags.iter().collect();
     sorted.sort();
     for (key, value) in sorted {
         if key.is_empty() || key.len() > limits::TAG_KEY_BYTES_MAX {
-            wrong.add("tags", format!("keys must have 1 to {} bytes", limits::TAG_KEY_BYTES_MAX), key);
+            wrong.add(field, format!("keys must have 1 to {} bytes", limits::TAG_KEY_BYTES_MAX), key);
         }
         if value.len() > limits::TAG_VALUE_BYTES_MAX {
-            wrong.add("tags", format!("values must have at most {} bytes", limits::TAG_VALUE_BYTES_MAX), value);
+            wrong.add(field, format!("values must have at most {} bytes", limits::TAG_VALUE_BYTES_MAX), value);
         }
     }
 }

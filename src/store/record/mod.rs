@@ -3,6 +3,7 @@
 
 mod history;
 mod queue;
+mod view;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use prost::Message;
 pub use self::{
     history::{decode_history, encode_history},
     queue::{decode_queued, encode_queued},
+    view::{decode_names, decode_view},
 };
 use crate::{
     core::{

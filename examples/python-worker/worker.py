@@ -10,6 +10,7 @@ from soloist.v1.worker_service_pb2_grpc import WorkerServiceStub
 def report(job):
     """The work: as long as you like, as long as it looks at `job.stop`."""
     for part in range(1, 4):
+        job.go.wait()
         job.progress(f'"part {part} of 3"')
         if job.stop.wait(timeout=float(job.run.input or 0)):
             return None
@@ -23,7 +24,16 @@ class Job:
     def __init__(self, worker, run):
         self.worker, self.run, self.claim = worker, run, run.claim
         self.stop = threading.Event()  # set when the work has to stop
+        self.go = threading.Event()  # not set while the instance is suspended
+        self.go.set()
         self.thread = self.lease_end = self.end = self.end_sequence = None
+
+    def pause(self, suspended):
+        self.go.clear() if suspended and not self.stop.is_set() else self.go.set()
+
+    def halt(self):
+        self.stop.set()
+        self.go.set()  # it need not wait for that any more
 
     def progress(self, status):
         self.worker.say(progress=pb.Progress(claim=self.claim, custom_status=status))
@@ -70,8 +80,10 @@ class Worker:
                     self.lease = message.lease_duration.ToTimedelta().total_seconds()
                     self.interval = message.heartbeat_interval.ToTimedelta().total_seconds()
                     self.heartbeat_at = time.monotonic() + self.interval
+                    suspended = [claim.claim_id for claim in message.suspended]
                     for claim in message.continued:
                         self.go_on(self.jobs[claim.claim_id], registering)
+                        self.jobs[claim.claim_id].pause(claim.claim_id in suspended)
                 elif kind == "heartbeat_acked":
                     sent = self.sent.pop(message.sequence)
                     for claim in message.renewed:
@@ -83,6 +95,9 @@ class Worker:
                         job.finish(stopped=pb.Stopped(claim=job.claim))
                     else:
                         self.say(accept=pb.Accept(claim=job.claim))
+                elif kind in ("suspend", "resume"):
+                    if message.claim.claim_id in self.jobs:
+                        self.jobs[message.claim.claim_id].pause(kind == "suspend")
                 else:
                     self.answer(kind, message)
         finally:
@@ -108,7 +123,7 @@ class Worker:
             job.thread = threading.Thread(target=job.work, daemon=True)
             job.thread.start()  # only now
         elif kind == "cancel":
-            job.stop.set()
+            job.halt()
             if job.thread is None or job.end:  # else the work says it when it has stopped
                 job.finish(stopped=pb.Stopped(claim=job.claim))
         elif kind == "rejected" and message.sequence == job.end_sequence:
@@ -122,7 +137,7 @@ class Worker:
             for job in list(self.jobs.values()):
                 if job.lease_end and not job.end:
                     if self.closing or now > job.lease_end - self.lease / 5:
-                        job.stop.set()
+                        job.halt()
                     if now > job.lease_end:
                         os._exit(1)  # the work has not stopped in time: another worker may be at it
             if self.heartbeat_at and now >= self.heartbeat_at:

@@ -143,6 +143,28 @@ async fn deadlines_do_not_notice_the_wall_clock() {
     stage.end().await;
 }
 
+/// A start was scheduled, then somebody set the wall clock back and the server was started anew: what was left was
+/// measured from the old wall, and the run was handed out hours before its time.
+#[tokio::test(start_paused = true)]
+async fn a_fresh_server_keeps_a_scheduled_start_to_its_time_on_the_wall() {
+    let hour = Span::from_secs(3600);
+    let stage = Stage::new();
+    let at = stage.engine.now() + hour;
+    let start = Start { spec: Arc::new(Spec { start_at: Some(at), ..spec() }), ..stage.start() };
+    stage.engine.start(&key("a"), start).await.expect("started");
+    stage.clock.set_wall_by(-3);
+    let stage = stage.crash().await;
+    let worker = stage.worker("w").await;
+    stage.clock.pass(just_before(Span::from_secs(4 * 3600)));
+    settle().await;
+    assert_eq!(view(&stage).await.execution.status, Status::Pending, "it was handed out early");
+    stage.clock.pass(MOMENT);
+    let Mail::Run(_, run) = worker.session.next_mail().await else { panic!("no run") };
+    assert_eq!(run.attempt, 1);
+    assert!(view(&stage).await.execution.started_at.is_some_and(|started| started >= at));
+    stage.end().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn timestamps_never_go_back() {
     let stage = Stage::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use soloist::{
     core::{
-        command::{Report, ReportBody, Start},
+        command::{Report, ReportBody, Resume, Start, Suspend},
         policy::RetryPolicy,
         status::{Failure, Spec, Status, View},
         time::{Span, Timestamp},
@@ -140,6 +140,36 @@ async fn deadlines_do_not_notice_the_wall_clock() {
     stage.clock.pass(MOMENT);
     assert_eq!(declared(&seen(&mut watch, Status::Failed).await), "RunTimeoutExceeded");
     check_order(&key("a"), &stage.transitions(&key("a")).await);
+    stage.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_deadline_has_after_a_suspension_what_it_had_before() {
+    let hour = Span::from_secs(3600);
+    let stage = Stage::new();
+    let mut watch = watched(&stage).await;
+    let start = Start { spec: Arc::new(Spec { start_deadline: Some(hour), ..spec() }), ..stage.start() };
+    stage.engine.start(&key("a"), start).await.expect("started");
+    seen(&mut watch, Status::Pending).await;
+    let third = Span::from_secs(1200);
+    for _ in 0..2 {
+        stage.clock.pass(third);
+        let suspend = Suspend { reason: "hold on".into(), expected_execution: None };
+        stage.engine.suspend(&key("a"), suspend).await.expect("it is live");
+        seen(&mut watch, Status::Suspended).await;
+        jump(&stage).await;
+        stage.clock.pass(Span::from_secs(100 * 3600));
+        settle().await;
+        assert_eq!(view(&stage).await.execution.status, Status::Suspended, "nothing is due");
+        let resume = Resume { reason: "go on".into(), expected_execution: None };
+        stage.engine.resume(&key("a"), resume).await.expect("it is live");
+        seen(&mut watch, Status::Pending).await;
+    }
+    stage.clock.pass(just_before(third));
+    settle().await;
+    assert_eq!(view(&stage).await.execution.status, Status::Pending, "the start deadline came early");
+    stage.clock.pass(MOMENT);
+    assert_eq!(declared(&seen(&mut watch, Status::Failed).await), "StartDeadlineExceeded");
     stage.end().await;
 }
 

@@ -49,7 +49,7 @@ async fn events_are_held_and_reports_are_taken() {
     assert_eq!(events(&mut worker, &run, 19).await, Vec::from_iter(2..=20));
     // Its end is taken while it is suspended, too.
     suspended(&mut client, "i").await;
-    assert_eq!(worker.pace().await.0, true);
+    assert!(worker.pace().await.0);
     assert_accepted(&worker.complete(&run, "done").await);
     let done = status(&mut client, "i").await;
     assert_eq!((done.runtime_status(), done.output.as_deref()), (RuntimeStatus::Completed, Some("done")));
@@ -183,9 +183,9 @@ async fn who_comes_back_is_told_whether_its_run_is_suspended() {
     assert_eq!(events(&mut worker, &run, 1).await, [1]);
     // So is a Suspend and a Resume together.
     suspended(&mut client, "i").await;
-    assert_eq!(worker.pace().await.0, true);
+    assert!(worker.pace().await.0);
     resumed(&mut client, "i").await;
-    assert_eq!(worker.pace().await.0, false);
+    assert!(!worker.pace().await.0);
     assert_accepted(&worker.complete(&run, "done").await);
 }
 

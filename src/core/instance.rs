@@ -10,7 +10,7 @@ use super::{
     queue::{Queue, QueuedStart},
     request::Memory,
     status::{Execution, Spec, Status, View},
-    time::{Now, Span, Steady, Timestamp},
+    time::{Now, Steady, Timestamp},
 };
 use crate::mutant::Mutant;
 
@@ -264,6 +264,14 @@ impl Instance {
         Ok(())
     }
 
+    /// A fresh owner has taken it over. Its lease counts anew: the worker could not renew it meanwhile.
+    pub fn taken_over(&mut self, now: Now) {
+        if let Some(lease) = &mut self.lease {
+            lease.renew(now.steady);
+        }
+        self.execution.reschedule(now);
+    }
+
     /// Whether a worker could be granted it at once.
     pub fn is_grantable(&self) -> bool {
         let stands = |lease: &Lease| lease.cancelled.is_none() || !Mutant::SkipLeaseWait.is_on();
@@ -304,6 +312,7 @@ impl Instance {
             lease_expires_at: self.lease.as_ref().map(|lease| now.shown(lease.expires_at)),
             queued_starts: self.queue.len(),
             queue_position: 0,
+            purged: !self.is_there(),
         }
     }
 
@@ -322,6 +331,7 @@ impl Instance {
             lease_expires_at: None,
             queued_starts: self.queue.len() - position,
             queue_position: position,
+            purged: false,
         })
     }
 }
@@ -362,8 +372,12 @@ impl Execution {
 
     /// It waits for the time that it was scheduled for, if that lies ahead.
     fn schedule(&mut self, now: Now) {
-        let ahead = self.spec.start_at.map(|at| Span::from_micros(at.0.saturating_sub(now.wall.0)));
-        self.scheduled = ahead.filter(|ahead| *ahead > Span::ZERO).map(|ahead| now.steady + ahead);
+        self.scheduled = self.spec.start_at.map(|at| now.moment_of(at)).filter(|moment| *moment > now.steady);
+    }
+
+    /// Where the steady clock begins anew, the time that it was scheduled for is another moment.
+    fn reschedule(&mut self, now: Now) {
+        self.scheduled = self.scheduled.and(self.spec.start_at).map(|at| now.moment_of(at));
     }
 
     /// If it could be handed out from now on, its start deadline runs.

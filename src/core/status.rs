@@ -93,6 +93,8 @@ pub struct View {
     pub queued_starts: u32,
     /// The place in the queue, from 1, of an execution that waits there; else 0.
     pub queue_position: u32,
+    /// The instance was purged: callers are not shown it.
+    pub purged: bool,
 }
 
 /// A change that watchers see, with its number: per instance, from 1, without gaps.

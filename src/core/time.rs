@@ -97,6 +97,11 @@ impl Sub for Steady {
 }
 
 impl Now {
+    /// The moment on the steady clock of a time that people gave: now if that has passed.
+    pub fn moment_of(self, time: Timestamp) -> Steady {
+        self.steady + Span::from_micros(time.0.saturating_sub(self.wall.0))
+    }
+
     /// What people are shown for a moment on the steady clock.
     pub fn shown(self, moment: Steady) -> Timestamp {
         Timestamp(self.wall.0.saturating_add(moment.0.saturating_sub(self.steady.0)))

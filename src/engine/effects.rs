@@ -12,7 +12,7 @@ use crate::core::{
     command::{Command, Grant},
     effect::Effect,
     ids::{ClaimId, InstanceKey},
-    status::{News, Told},
+    status::Told,
 };
 use crate::mutant::Mutant;
 
@@ -38,7 +38,7 @@ impl Shared {
                 continue;
             }
             match effect {
-                Effect::Publish(news) => self.watchers.publish(news),
+                Effect::Publish(news) => self.watchers.publish(*news),
                 Effect::EndClaim { claim, expired } => freed = self.end_claim(claim, expired),
                 Effect::Cancel { claim, why } => self.tell(claim, |s| s.cancel(claim, StopReason::Cancelled(why))),
                 Effect::HandOut(run) => {
@@ -105,17 +105,15 @@ impl Shared {
 /// Only in a mutant.
 fn is_dropped(effect: &Effect) -> bool {
     match effect {
-        Effect::Publish(News { told: Told::Transition(transition), .. }) => {
-            Mutant::DropPublication.is_on() && transition.sequence.is_multiple_of(5)
+        Effect::Publish(news) => {
+            let is_fifth = matches!(&news.told, Told::Transition(transition) if transition.sequence.is_multiple_of(5));
+            Mutant::DropPublication.is_on() && is_fifth
         }
         Effect::EndClaim { .. } => Mutant::DropClaimEnd.is_on(),
         Effect::HandOut(_) => Mutant::DropHandOut.is_on(),
         Effect::DeliverEvents { .. } => Mutant::DropEvents.is_on(),
         Effect::Offer(_) => Mutant::DropOffer.is_on(),
         Effect::Arm(_) => Mutant::DropTimer.is_on(),
-        Effect::Publish(News { told: Told::Withdrawn(_) | Told::Purged(_), .. })
-        | Effect::Pace { .. }
-        | Effect::Cancel { .. }
-        | Effect::Withdraw => false,
+        Effect::Pace { .. } | Effect::Cancel { .. } | Effect::Withdraw => false,
     }
 }

@@ -13,11 +13,9 @@ use dashmap::DashMap;
 use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
+pub(super) use self::execution::Follow;
+use self::inbox::{Inbox, Pattern};
 pub use self::panorama::{Glimpse, Panorama, Wanted};
-use self::{
-    execution::Follow,
-    inbox::{Inbox, Pattern},
-};
 use super::{Payloads, Refusal, Shared, query::Sighting};
 use crate::{
     core::{
@@ -76,11 +74,11 @@ pub struct Watch {
     born: Option<Revision>,
     /// Transitions were missed: the current state comes next.
     behind: bool,
+    /// What it saw, or asks to go on after, is of a life of the id that is over: the next one begins with a resync.
+    estranged: bool,
     follow: Option<Follow>,
     /// Nothing follows the backlog.
     over: bool,
-    /// It has seen an instance that is not there: what comes next is of another one with its id.
-    bereft: bool,
 }
 
 /// One thing that a watcher sees.
@@ -182,34 +180,32 @@ impl Watch {
             sequence: 0,
             born: None,
             behind: false,
+            estranged: false,
             follow: wish.execution.map(Follow::new),
             over: false,
-            bereft: false,
         };
-        let began = match wish.from {
-            None => watch.look_at_current(ItemKind::Current).await,
-            Some(after) => watch.catch_up(after).await,
-        };
-        match began {
-            Err(Refusal::Rejected(rejection))
-                if wish.wait_for_start && matches!(*rejection, Rejection::NotFound { .. }) =>
-            {
-                watch.bereft = wish.from.is_some_and(|after| after.0 != 0);
-                watch.await_start().await?;
-            }
+        match watch.look_first(wish.from).await {
+            Err(refusal) if wish.wait_for_start && is_absence(&refusal) => watch.await_start(wish.from).await?,
             other => other?,
         }
         Ok(watch)
     }
 
+    async fn look_first(&mut self, from: Option<Revision>) -> Result<(), Refusal> {
+        match from {
+            None => self.look_at_current(ItemKind::Current).await,
+            Some(after) => self.catch_up(after).await,
+        }
+    }
+
     /// There is no instance: what comes of a former life of the id, purged just now, is none of this watcher's.
-    async fn await_start(&mut self) -> Result<(), Refusal> {
+    async fn await_start(&mut self, from: Option<Revision>) -> Result<(), Refusal> {
         let key = self.subscription.key.clone();
         match self.shared.look_or_absent(&key, |_, _| ()).await? {
-            Ok(()) if std::mem::take(&mut self.bereft) => self.look_at_current(ItemKind::Resync).await,
-            Ok(()) => self.look_at_current(ItemKind::Current).await,
+            Ok(()) => self.look_first(from).await,
             Err(absent_at) => {
                 self.born = Some(Revision(absent_at.0 + 1));
+                self.estranged = from.is_some_and(|after| after != Revision(0));
                 Ok(())
             }
         }
@@ -229,7 +225,11 @@ impl Watch {
             }
             // Remembered, so that it comes also if this future is dropped while the state is looked at.
             if self.behind {
-                self.look_at_current(ItemKind::Resync).await?;
+                match self.look_at_current(ItemKind::Resync).await {
+                    // It was purged: the word of that is among what still comes.
+                    Err(refusal) if is_absence(&refusal) => (self.sequence, self.estranged) = (0, true),
+                    looked => looked?,
+                }
                 self.behind = false;
                 continue;
             }
@@ -259,8 +259,8 @@ impl Watch {
         match &news.told {
             // Of a former life of the id.
             Told::Transition(old) | Told::Purged(old) if self.born.is_some_and(|born| old.view.revision < born) => {}
-            _ if self.bereft => (self.bereft, self.behind) = (false, true),
             Told::Transition(transition) if transition.sequence <= self.sequence => {}
+            Told::Transition(_) if self.estranged => self.behind = true,
             Told::Transition(transition) if transition.sequence == self.sequence + 1 || Mutant::HideLag.is_on() => {
                 if transition.sequence == 1 {
                     self.born = Some(transition.view.revision);
@@ -319,6 +319,7 @@ impl Watch {
         let is_news = kind == ItemKind::Current || self.born != Some(born) || self.sequence != newest;
         self.born = Some(born);
         self.sequence = newest;
+        self.estranged = false;
         if is_news {
             self.show(Arc::new(transition), kind, payloads);
         }
@@ -336,7 +337,10 @@ impl Watch {
         }
         let kept = self.shared.kept_transitions(&key, arrival).await?;
         let reaches_back = |first: &Transition| first.sequence == 1 || after >= first.view.revision;
-        if !kept.first().is_some_and(reaches_back) && !Mutant::HideGapAtResume.is_on() {
+        // Where the id was purged and started meanwhile, the rows are those of its new life.
+        let is_same_life = self.shared.partition(&key).look(&key, |instance| instance.born).found == Some(born);
+        let is_whole = is_same_life && kept.first().is_some_and(reaches_back);
+        if !is_whole && !Mutant::HideGapAtResume.is_on() {
             return self.look_at_current(ItemKind::Resync).await;
         }
         self.born = Some(born);
@@ -372,6 +376,10 @@ impl Shared {
             .collect::<Result<_, _>>()
             .map_err(|error| Refusal::Damaged(error.to_string()))
     }
+}
+
+fn is_absence(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Rejected(rejection) if matches!(**rejection, Rejection::NotFound { .. }))
 }
 
 impl Item {

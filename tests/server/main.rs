@@ -9,6 +9,7 @@ mod disk;
 mod fuzz;
 mod idempotency;
 mod leases;
+mod lifecycle;
 mod limits;
 mod races;
 mod reflection;

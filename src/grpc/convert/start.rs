@@ -263,7 +263,7 @@ pub fn started(started: Started) -> v1::StartSingletonResponse {
         first_outcome: first_outcome.into(),
         execution_id: started.execution.to_string(),
         queue_position: started.queue_position,
-        status: Some(to_wire(started.status, None)),
+        status: (!started.status.view.purged).then(|| to_wire(started.status, None)),
     }
 }
 

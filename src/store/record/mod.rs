@@ -114,6 +114,7 @@ pub fn decode_transition(key: &InstanceKey, sequence: u64, bytes: &[u8]) -> Resu
         lease_expires_at: row.lease_expires_at.map(Timestamp),
         queued_starts: row.queued_starts,
         queue_position: 0,
+        purged: false,
     };
     Ok(Transition { sequence, view })
 }

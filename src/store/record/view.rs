@@ -34,6 +34,7 @@ pub fn decode_view(bytes: &[u8]) -> Result<Option<View>, Undecodable> {
         lease_expires_at: None,
         queued_starts: record.queued_starts,
         queue_position: 0,
+        purged: false,
     }))
 }
 

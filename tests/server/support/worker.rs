@@ -157,6 +157,18 @@ impl RawWorker {
         }
     }
 
+    /// The next word to pause (true) or to go on, and for which run; heartbeats' answers on the way are passed over.
+    pub async fn pace(&mut self) -> (bool, Option<v1::Claim>) {
+        loop {
+            match self.hear().await {
+                Heard::Suspend(suspend) => return (true, suspend.claim),
+                Heard::Resume(resume) => return (false, resume.claim),
+                Heard::HeartbeatAcked(_) => {}
+                other => panic!("neither Suspend nor Resume: {other:?}"),
+            }
+        }
+    }
+
     /// The next event; heartbeats' answers on the way are passed over.
     pub async fn event(&mut self) -> v1::Event {
         loop {

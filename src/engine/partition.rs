@@ -303,3 +303,6 @@ impl Log {
         self.revision
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ mod fuzz;
 mod idempotency;
 mod leases;
 mod limits;
+mod queue;
 mod races;
 mod reflection;
 mod watch;

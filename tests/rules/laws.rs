@@ -176,9 +176,10 @@ impl Life {
             assert_eq!(self.world.instance, before, "a rejection changes nothing");
             return;
         };
-        if let (Command::Tick, false) = (command, done.events.is_empty()) {
+        if matches!(command, Command::Tick) {
             let due = before.as_ref().and_then(Instance::next_due);
-            assert!(due.is_some_and(|due| due <= self.world.now.steady), "what time alone does was foreseen: {due:?}");
+            let is_due = due.is_some_and(|due| due <= self.world.now.steady);
+            assert_eq!(!done.events.is_empty(), is_due, "what time alone does was foreseen, and is done: {due:?}");
         }
         self.tell(command, &done);
         self.board.carry_out(&done.effects, self.world.instance.as_ref());
@@ -382,7 +383,7 @@ impl Life {
         assert_eq!(execution.status.is_live(), execution.completed_at.is_none());
         assert!(execution.status != Status::Pending || execution.started_at.is_none());
         assert!(execution.last_updated_at >= self.last_updated);
-        assert!(!instance.is_grantable() || instance.lease.is_none());
+        assert!(!instance.is_grantable() || (instance.lease.is_none() && !instance.is_suspended()));
         self.board.check(instance);
     }
 

@@ -274,28 +274,31 @@ impl Life {
     }
 }
 
-/// Whoever watches what is withdrawn or purged is told of its end.
+/// Whoever watches what is withdrawn or purged is told of its end, and nobody else is.
 fn check_last_news(command: &Command, before: Option<&Instance>, after: Option<&Instance>, changes: &[Change]) {
     let news = changes.iter().flat_map(|change| &change.effects).filter_map(|effect| match effect {
+        Effect::Publish(News::Transition(_)) => None,
         Effect::Publish(news) => Some(news),
         _ => None,
     });
-    for news in news {
-        match (news, command) {
-            (News::Transition(_), _) => {}
-            (News::Withdrawn(view), Command::Terminate(Terminate { reason, target: Target::Exactly(execution) })) => {
-                let after = after.expect("what is queued is behind something");
-                assert_eq!((view.execution.id, view.queue_position, view.revision), (*execution, 0, after.revision));
-                assert_eq!(view.execution.status, Status::Terminated);
-                assert_eq!(view.execution.termination_reason.as_ref(), Some(reason));
-                assert_eq!(after.queue.position(*execution), 0);
-            }
-            (News::Purged(last), Command::Purge(_)) => {
-                let before = before.expect("only what was there is purged");
-                assert_eq!((last.sequence, last.view.revision), (before.sequence, before.revision));
-            }
-            other => panic!("{other:?}"),
+    let news: Vec<&News> = news.collect();
+    let there = before.filter(|before| before.is_there());
+    match (command, there) {
+        (Command::Terminate(Terminate { reason, target: Target::Exactly(execution) }), Some(before))
+            if before.queue.position(*execution) > 0 =>
+        {
+            let after = after.expect("what is queued is behind something");
+            let [News::Withdrawn(view)] = news.as_slice() else { panic!("{news:?}") };
+            assert_eq!((view.execution.id, view.queue_position, view.revision), (*execution, 0, after.revision));
+            assert_eq!(view.execution.status, Status::Terminated);
+            assert_eq!(view.execution.termination_reason.as_ref(), Some(reason));
+            assert_eq!(after.queue.position(*execution), 0);
         }
+        (Command::Purge(_), Some(before)) if !before.execution.status.is_live() => {
+            let [News::Purged(last)] = news.as_slice() else { panic!("{news:?}") };
+            assert_eq!((last.sequence, last.view.revision), (before.sequence, before.revision));
+        }
+        _ => assert_eq!(news, [] as [&News; 0]),
     }
 }
 

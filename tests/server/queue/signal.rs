@@ -160,3 +160,31 @@ async fn what_is_sent_is_delivered_or_starts_the_next_one() {
     server.stop().await;
     working.await.expect("the worker saw nothing twice");
 }
+
+#[tokio::test]
+async fn a_retried_signal_is_raised_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::with_long_leases(folder.path());
+    let mut client = server.client().await;
+    told(&mut client, start("f", "a")).await;
+    let signal = SignalOnConflict { name: "e".into(), input: Some("once".into()) };
+    let request = v1::StartSingletonRequest {
+        request_id: "r".into(),
+        signal_on_conflict: Some(signal),
+        ..asking(ConflictPolicy::UseExisting, "a", "in")
+    };
+    assert_eq!(told(&mut client, request.clone()).await.outcome(), StartOutcome::Joined);
+    let again = told(&mut client, request.clone()).await;
+    assert_eq!((again.outcome(), again.first_outcome()), (StartOutcome::Deduplicated, StartOutcome::Joined));
+    let mut worker = RawWorker::join(&server, "w", &["f"], 1).await;
+    let run = worker.take().await;
+    let event = worker.event().await;
+    assert_eq!((event.sequence, event.input.as_deref()), (1, Some("once")));
+    worker.complete(&run, "").await;
+    // Nor does it begin anything, or go to the next one, once what it joined has ended.
+    assert_eq!(told(&mut client, request).await.outcome(), StartOutcome::Deduplicated);
+    assert!(has_ended(&status(&mut client, "a").await));
+    let last = v1::RaiseEventRequest { instance_id: "a".into(), name: LAST.into(), ..Default::default() };
+    told(&mut client, start("f", "a")).await;
+    assert_eq!(client.raise_event(last).await.expect("it is live").into_inner().sequence, 2);
+}

@@ -104,8 +104,11 @@ impl Instance {
                 self.begin(Execution::begin(*execution, &former.spec, former.input, at), revision, now);
             }
             Event::ExecutionDequeued => {
-                if let Some(QueuedStart { execution, spec, input, .. }) = self.queue.pop() {
-                    self.begin(Execution::begin(execution, &spec, input, at), revision, now);
+                if let Some(QueuedStart { execution, spec, input, queued_at, .. }) = self.queue.pop() {
+                    // It was accepted when it was queued; the wall clock may have been set back since.
+                    let created_at = queued_at.min(at);
+                    let execution = Execution { created_at, ..Execution::begin(execution, &spec, input, at) };
+                    self.begin(execution, revision, now);
                 }
             }
             Event::StartQueued { execution, spec, input, coalesces } => self.queue.push(QueuedStart {

@@ -306,3 +306,6 @@ impl Log {
         self.revision
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ mod idempotency;
 mod leases;
 mod lifecycle;
 mod limits;
+mod queue;
 mod races;
 mod reflection;
 mod sight;

@@ -44,7 +44,7 @@ pub fn start(door: &Door, hub: &TaskHub, request: v1::StartSingletonRequest) -> 
     let spec = spec(&mut wrong, &request, door.engine.now());
     let (key, spec) = wrong.finish(key.zip(spec))?;
     let request_memory = door.engine.config().request_memory;
-    let digest = content(&request, &spec, conflict_policy, replaceable);
+    let digest = content(&request, &spec, conflict_policy, replaceable, max_queue);
     let start = Start {
         execution: door.engine.draw_execution_id(),
         spec: Arc::new(spec),
@@ -62,7 +62,13 @@ pub fn start(door: &Door, hub: &TaskHub, request: v1::StartSingletonRequest) -> 
 ///
 /// It is kept on the disk, and a retry may reach a newer server: fixed for ever, so what is asked for in a new way is
 /// added behind the rest, and only where it is asked for.
-fn content(request: &v1::StartSingletonRequest, spec: &Spec, policy: ConflictPolicy, replaceable: Replaceable) -> u128 {
+fn content(
+    request: &v1::StartSingletonRequest,
+    spec: &Spec,
+    policy: ConflictPolicy,
+    replaceable: Replaceable,
+    max_queue: u32,
+) -> u128 {
     let policy = match policy {
         ConflictPolicy::Fail => 1,
         ConflictPolicy::UseExisting => 2,
@@ -93,8 +99,8 @@ fn content(request: &v1::StartSingletonRequest, spec: &Spec, policy: ConflictPol
     }
     // No tag's key is empty: what follows is none.
     let addition = |digest: Digest, what: &str| digest.part(b"").part(what.as_bytes());
-    if request.max_queue != 0 {
-        digest = addition(digest, "max_queue").part(&request.max_queue.to_le_bytes());
+    if max_queue != limits::QUEUE_DEFAULT {
+        digest = addition(digest, "max_queue").part(&max_queue.to_le_bytes());
     }
     if let Some(signal) = &request.signal_on_conflict {
         digest = addition(digest, "signal").part(signal.name.as_bytes()).optional(signal.input.as_deref());
@@ -279,8 +285,9 @@ mod tests {
             let policy = conflict_policy(&mut wrong, request.conflict_policy);
             let replaceable = replaceable(&mut wrong, request.replaceable_statuses.as_ref());
             let spec = spec(&mut wrong, &request, Timestamp(0));
+            let max_queue = max_queue(&mut wrong, request.max_queue, policy);
             let spec = wrong.finish(spec).expect("a valid request");
-            content(&request, &spec, policy, replaceable)
+            content(&request, &spec, policy, replaceable, max_queue)
         };
         let plain = v1::StartSingletonRequest { function_name: "f".into(), ..Default::default() };
         let all = v1::StartSingletonRequest {

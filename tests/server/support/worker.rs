@@ -55,10 +55,14 @@ impl RawWorker {
 
     /// Says something; answers its number.
     pub async fn say(&mut self, message: Say) -> u64 {
+        self.try_say(message).await.expect("the stream is open")
+    }
+
+    /// The same; nothing if the server is gone.
+    pub async fn try_say(&mut self, message: Say) -> Option<u64> {
         self.sequence += 1;
         let request = v1::WorkRequest { sequence: self.sequence, message: Some(message) };
-        self.say.send(request).await.expect("the stream is open");
-        self.sequence
+        self.say.send(request).await.ok().map(|()| self.sequence)
     }
 
     /// The next thing that the server says.

@@ -29,15 +29,6 @@ impl Timestamp {
     }
 }
 
-impl From<Timestamp> for std::time::SystemTime {
-    fn from(at: Timestamp) -> std::time::SystemTime {
-        let from_epoch = std::time::Duration::from_micros(at.0.unsigned_abs());
-        let moved =
-            if at.0 < 0 { Self::UNIX_EPOCH.checked_sub(from_epoch) } else { Self::UNIX_EPOCH.checked_add(from_epoch) };
-        moved.unwrap_or(Self::UNIX_EPOCH)
-    }
-}
-
 impl Span {
     pub const ZERO: Span = Span(0);
 

@@ -12,7 +12,7 @@ use crate::core::{
     command::{Command, Grant},
     effect::Effect,
     ids::{ClaimId, InstanceKey},
-    status::{News, Told},
+    status::Told,
 };
 use crate::mutant::Mutant;
 
@@ -105,17 +105,15 @@ impl Shared {
 /// Only in a mutant.
 fn is_dropped(effect: &Effect) -> bool {
     match effect {
-        Effect::Publish(News { told: Told::Transition(transition), .. }) => {
-            Mutant::DropPublication.is_on() && transition.sequence.is_multiple_of(5)
-        }
+        Effect::Publish(news) => match &news.told {
+            Told::Transition(transition) => Mutant::DropPublication.is_on() && transition.sequence.is_multiple_of(5),
+            Told::Withdrawn(_) | Told::Purged(_) => false,
+        },
         Effect::EndClaim { .. } => Mutant::DropClaimEnd.is_on(),
         Effect::HandOut(_) => Mutant::DropHandOut.is_on(),
         Effect::DeliverEvents { .. } => Mutant::DropEvents.is_on(),
         Effect::Offer(_) => Mutant::DropOffer.is_on(),
         Effect::Arm(_) => Mutant::DropTimer.is_on(),
-        Effect::Publish(News { told: Told::Withdrawn(_) | Told::Purged(_), .. })
-        | Effect::Pace { .. }
-        | Effect::Cancel { .. }
-        | Effect::Withdraw => false,
+        Effect::Pace { .. } | Effect::Cancel { .. } | Effect::Withdraw => false,
     }
 }

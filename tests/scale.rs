@@ -1,6 +1,5 @@
 //! Lists and watches of very many instances, over the real store: no page takes long, and none is too many.
 #![cfg(feature = "server")]
-#![expect(clippy::disallowed_methods, reason = "a test has clocks of its own")]
 
 use std::{
     collections::BTreeMap,

@@ -105,10 +105,10 @@ impl Shared {
 /// Only in a mutant.
 fn is_dropped(effect: &Effect) -> bool {
     match effect {
-        Effect::Publish(news) => {
-            let is_fifth = matches!(&news.told, Told::Transition(transition) if transition.sequence.is_multiple_of(5));
-            Mutant::DropPublication.is_on() && is_fifth
-        }
+        Effect::Publish(news) => match &news.told {
+            Told::Transition(transition) => Mutant::DropPublication.is_on() && transition.sequence.is_multiple_of(5),
+            Told::Withdrawn(_) | Told::Purged(_) => false,
+        },
         Effect::EndClaim { .. } => Mutant::DropClaimEnd.is_on(),
         Effect::HandOut(_) => Mutant::DropHandOut.is_on(),
         Effect::DeliverEvents { .. } => Mutant::DropEvents.is_on(),

@@ -117,16 +117,12 @@ impl Watchers {
     }
 
     /// Tells everybody who watches the instance.
-    pub fn publish(&self, news: News) {
+    pub fn publish(&self, news: Arc<News>) {
         let view = news.view();
         let topic = self.topics.get(&view.key);
         let patterns = self.patterns.read();
         let of_hub = if patterns.is_empty() { None } else { patterns.get(view.key.hub()) };
-        if topic.is_none() && of_hub.is_none() {
-            return;
-        }
-        let news = Arc::new(news);
-        for pattern in of_hub.into_iter().flatten().filter(|pattern| pattern.means(news.view())) {
+        for pattern in of_hub.into_iter().flatten().filter(|pattern| pattern.means(view)) {
             pattern.inbox.put(&news);
         }
         if let Some(topic) = topic {

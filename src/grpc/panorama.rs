@@ -58,7 +58,7 @@ impl Onlooker {
             described(Description { view: view.clone(), pending_reason: String::new() }, *sequence)
         };
         match glimpse {
-            Glimpse::Current(Transition { sequence, view }) => described(self.door.engine.describe(view), sequence),
+            Glimpse::Current(transition) => described(self.door.engine.describe(transition.view), transition.sequence),
             Glimpse::Synced => v1::WatchInstancesResponse { synced: true, ..Default::default() },
             Glimpse::Resync => v1::WatchInstancesResponse { resync: true, ..Default::default() },
             Glimpse::News(news) => match &news.told {

@@ -32,7 +32,7 @@ pub enum Wanted {
 #[derive(Clone, Debug)]
 pub enum Glimpse {
     /// How an instance stands, with the number of its latest transition.
-    Current(Transition),
+    Current(Box<Transition>),
     /// All of them were shown: from now on come transitions only.
     Synced,
     /// Transitions were missed: how each of them stands comes anew.
@@ -137,7 +137,7 @@ impl Panorama {
                 Ok((_, born, transition)) => {
                     shown.insert(key, Shown { born, revision: transition.view.revision });
                     if self.wanted.means(&transition) {
-                        self.backlog.push_back(Glimpse::Current(transition));
+                        self.backlog.push_back(Glimpse::Current(Box::new(transition)));
                     }
                 }
                 Err(absent_at) => {

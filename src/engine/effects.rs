@@ -105,17 +105,15 @@ impl Shared {
 /// Only in a mutant.
 fn is_dropped(effect: &Effect) -> bool {
     match effect {
-        Effect::Publish(News::Transition(transition)) => {
-            Mutant::DropPublication.is_on() && transition.sequence.is_multiple_of(5)
-        }
+        Effect::Publish(news) => match news.as_ref() {
+            News::Transition(transition) => Mutant::DropPublication.is_on() && transition.sequence.is_multiple_of(5),
+            News::Withdrawn(_) | News::Purged(_) => false,
+        },
         Effect::EndClaim { .. } => Mutant::DropClaimEnd.is_on(),
         Effect::HandOut(_) => Mutant::DropHandOut.is_on(),
         Effect::DeliverEvents { .. } => Mutant::DropEvents.is_on(),
         Effect::Offer(_) => Mutant::DropOffer.is_on(),
         Effect::Arm(_) => Mutant::DropTimer.is_on(),
-        Effect::Publish(News::Withdrawn(_) | News::Purged(_))
-        | Effect::Pace { .. }
-        | Effect::Cancel { .. }
-        | Effect::Withdraw => false,
+        Effect::Pace { .. } | Effect::Cancel { .. } | Effect::Withdraw => false,
     }
 }

@@ -97,10 +97,10 @@ impl Watchers {
     }
 
     /// Tells everybody who watches the instance.
-    pub fn publish(&self, news: News) {
+    pub fn publish(&self, news: Arc<News>) {
         if let Some(topic) = self.topics.get(&news.view().key) {
             // Without receivers there is nobody to tell: the last one is just leaving.
-            let _ = topic.send(Arc::new(news));
+            let _ = topic.send(news);
         }
     }
 }

@@ -277,8 +277,7 @@ impl Life {
 /// Whoever watches what is withdrawn or purged is told of its end, and nobody else is.
 fn check_last_news(command: &Command, before: Option<&Instance>, after: Option<&Instance>, changes: &[Change]) {
     let news = changes.iter().flat_map(|change| &change.effects).filter_map(|effect| match effect {
-        Effect::Publish(News::Transition(_)) => None,
-        Effect::Publish(news) => Some(news),
+        Effect::Publish(news) => Some(news.as_ref()).filter(|news| !matches!(news, News::Transition(_))),
         _ => None,
     });
     let news: Vec<&News> = news.collect();

@@ -38,7 +38,7 @@ impl Shared {
                 continue;
             }
             match effect {
-                Effect::Publish(news) => self.watchers.publish(*news),
+                Effect::Publish(news) => self.watchers.publish(news),
                 Effect::EndClaim { claim, expired } => freed = self.end_claim(claim, expired),
                 Effect::Cancel { claim, why } => self.tell(claim, |s| s.cancel(claim, StopReason::Cancelled(why))),
                 Effect::HandOut(run) => {

@@ -56,7 +56,6 @@ fn all_wrong(c: char) -> v1::StartSingletonRequest {
         max_queue: u32::MAX,
         signal_on_conflict: Some(SignalOnConflict { name: text(300), input: None }),
         start_at: Some(prost_types::Timestamp { seconds: i64::MIN, nanos: i32::MIN }),
-        ..Default::default()
     }
 }
 

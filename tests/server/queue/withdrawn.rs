@@ -64,7 +64,7 @@ async fn what_was_withdrawn_is_withdrawn_over_a_crash() {
     server.kill();
     let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
-    assert_eq!(waiting(&mut client, "a").await, [two.clone()]);
+    assert_eq!(waiting(&mut client, "a").await, [two.as_str()]);
     assert_eq!(of(&mut client, "a", &two).await.expect("it waits").input.as_deref(), Some("2"));
 }
 

@@ -1,6 +1,6 @@
 //! An instance, and how each event changes it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     event::{Event, LeaseEnd},
@@ -205,6 +205,7 @@ impl Instance {
             Event::InstancePurged { forget_at } => {
                 self.purged = Some(Purged { forget_at: *forget_at });
                 self.former_outputs = Vec::new();
+                self.execution.forget();
                 if forget_at.is_none() {
                     self.memory = Memory::default();
                 }
@@ -397,6 +398,23 @@ impl Execution {
         self.status = Status::Suspended;
         self.start_left = self.start_by.take().map(|due| due - now);
         self.last_updated_at = at;
+    }
+
+    /// What a purge leaves: which execution it was, and when it last changed.
+    fn forget(&mut self) {
+        let Spec { function, worker_kind, retry, .. } = &*self.spec;
+        self.spec = Arc::new(Spec {
+            function: function.clone(),
+            version: String::new(),
+            tags: BTreeMap::new(),
+            worker_kind: *worker_kind,
+            retry: *retry,
+            start_deadline: None,
+            run_timeout: None,
+            start_at: None,
+        });
+        (self.input, self.output, self.custom_status) = (None, None, None);
+        (self.failure, self.termination_reason) = (None, None);
     }
 
     fn resume(&mut self, at: Timestamp) {

@@ -37,6 +37,8 @@ pub const DURATION_MAX: Span = Span::from_secs(365 * 24 * 3600);
 pub const REMEMBERED_REQUESTS_MAX: usize = 1_000;
 /// External events of one instance that no worker has acknowledged.
 pub const INBOX_EVENTS_MAX: u64 = 1_000;
+/// Bytes of an event's input that the history keeps; a larger one is left out of it.
+pub const HISTORY_INPUT_BYTES_MAX: usize = 4 << 10;
 /// Starts that may wait behind a live execution: unless the start says otherwise, and the most that it can say.
 pub const QUEUE_DEFAULT: u32 = 16;
 pub const QUEUE_CEILING: u32 = 1_000;

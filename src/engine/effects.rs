@@ -42,6 +42,8 @@ impl Shared {
                 Effect::EndClaim { claim, expired } => freed = self.end_claim(claim, expired),
                 Effect::Cancel { claim, why } => self.tell(claim, |s| s.cancel(claim, StopReason::Cancelled(why))),
                 Effect::HandOut(run) => {
+                    // It may stand on the board again: suspended and resumed between its offer and the grant.
+                    self.dispatch.withdraw(key);
                     let (proof, session) = (run.proof, self.dispatch.session_of(run.proof.claim));
                     if !session.is_some_and(|session| session.hand_out(key.clone(), run)) {
                         self.take_back(key, proof);

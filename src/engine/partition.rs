@@ -264,9 +264,16 @@ impl Partition {
 
     /// Looks at an instance as callers find it: what `look` makes of it, or nothing if it isn't there.
     pub fn look<T>(&self, key: &InstanceKey, look: impl FnOnce(&Instance) -> T) -> Snapshot<Option<T>> {
-        match self.instances.get(key).filter(|instance| instance.is_there()) {
-            Some(instance) => Snapshot { found: Some(look(&instance)), speaks_of: instance.revision },
-            None => Snapshot { found: None, speaks_of: self.queued() },
+        if let Some(instance) = self.instances.get(key).filter(|instance| instance.is_there()) {
+            return Snapshot { found: Some(look(&instance)), speaks_of: instance.revision };
+        }
+        // With the entry held nothing can begin meanwhile: whatever begins later has a greater revision than this.
+        match self.instances.entry(key.clone()) {
+            Entry::Occupied(entry) if entry.get().is_there() => {
+                Snapshot { found: Some(look(entry.get())), speaks_of: entry.get().revision }
+            }
+            Entry::Occupied(_entry) => Snapshot { found: None, speaks_of: self.queued() },
+            Entry::Vacant(_entry) => Snapshot { found: None, speaks_of: self.queued() },
         }
     }
 

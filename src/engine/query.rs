@@ -74,12 +74,21 @@ impl Shared {
             let look = |instance: &Instance, now| {
                 let view = wanted.map_or(Some(instance.view(key, now)), |id| instance.view_of(id, key, now));
                 let queue = instance.queue.iter().cloned().collect();
-                (instance.arrival, instance.born, instance.sequence, view, queue)
+                let held = instance.lease.as_ref().map(|lease| (lease.execution, now.shown(lease.expires_at)));
+                (instance.arrival, instance.born, instance.sequence, view, queue, held)
             };
-            let (arrival, born, newest, view, queue) = self.look(key, look).await?;
+            let (arrival, born, newest, view, queue, held) = self.look(key, look).await?;
             let (transition, is_former) = match (view, wanted) {
                 (Some(view), _) => (Transition { sequence: newest, view }, false),
-                (None, Some(execution)) => (self.former(key, arrival, execution).await?, true),
+                (None, Some(execution)) => {
+                    let mut former = self.former(key, arrival, execution).await?;
+                    // Its lease may have outlasted it, but hardly until now.
+                    let view = &mut former.view;
+                    let expires_at = held.filter(|(of, _)| *of == view.execution.id).map(|(_, at)| at);
+                    view.worker = view.worker.take().filter(|_| expires_at.is_some());
+                    view.lease_expires_at = expires_at;
+                    (former, true)
+                }
                 (None, None) => unreachable!("the latest execution is always there"),
             };
             let found = &transition.view.execution;

@@ -181,7 +181,10 @@ impl Watch {
             over: false,
         };
         match watch.look_first(wish.from).await {
-            Err(refusal) if wish.wait_for_start && is_absence(&refusal) => watch.await_start(wish.from).await?,
+            // An execution whose instance is not there never comes.
+            Err(refusal) if wish.wait_for_start && wish.execution.is_none() && is_absence(&refusal) => {
+                watch.await_start(wish.from).await?;
+            }
             other => other?,
         }
         Ok(watch)
@@ -246,8 +249,9 @@ impl Watch {
     /// Whether nothing is left to deliver of an instance that has ended.
     pub fn is_over(&self) -> bool {
         let key = &self.subscription.key;
-        let state = self.shared.partition(key).look(key, |i| (i.sequence, i.execution.status.is_live())).found;
-        let ended = state.is_some_and(|(sequence, live)| !live && sequence == self.sequence);
+        let look = |i: &Instance| (i.born, i.sequence, i.execution.status.is_live());
+        let state = self.shared.partition(key).look(key, look).found;
+        let ended = state.is_some_and(|state| state == (self.born.unwrap_or_default(), self.sequence, false));
         self.backlog.is_empty() && (self.over || ended)
     }
 
@@ -347,7 +351,7 @@ impl Watch {
                 follow.shows(&transition.view);
             }
             if !follow.has_begun() && !kept.iter().any(|transition| follow.is_of(&transition.view)) {
-                return self.look_at_execution(ItemKind::Current).await;
+                return self.look_at_execution(ItemKind::Resync).await;
             }
             self.over = follow.is_over();
         }

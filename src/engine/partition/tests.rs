@@ -238,6 +238,7 @@ impl Life {
         assert_eq!(self.numbers(Table::Record), BTreeSet::from([0]));
         let payloads = [execution.input, execution.output, execution.custom_status].into_iter();
         let payloads = payloads.chain(instance.queue.iter().map(|start| start.input)).flatten();
+        let payloads = payloads.chain(instance.former_outputs.iter().copied());
         expect(Table::Payload, payloads.map(|row| row.0).collect());
         expect(Table::Event, (instance.inbox_after + 1..=instance.inbox_last).collect());
         expect(Table::Queue, instance.queue.iter().map(|start| start.ticket.0).collect());

@@ -2,11 +2,8 @@
 
 use super::{ItemKind, Watch};
 use crate::{
-    core::{
-        ids::{ExecutionId, InstanceKey},
-        status::View,
-    },
-    engine::{Refusal, Shared, query::Sighting},
+    core::{ids::ExecutionId, status::View},
+    engine::Refusal,
 };
 
 /// Which of an instance's transitions belong to the execution that is watched.
@@ -62,20 +59,14 @@ impl Follow {
 impl Watch {
     /// The execution as it stands, or as it was when it ended; then nothing follows.
     pub(super) async fn look_at_execution(&mut self, kind: ItemKind) -> Result<(), Refusal> {
-        let Some(mut execution) = self.follow.as_ref().map(|follow| follow.execution) else { return Ok(()) };
+        let Some(execution) = self.follow.as_ref().map(|follow| follow.execution) else { return Ok(()) };
         let key = self.subscription.key.clone();
-        while let Some(next) = self.shared.continued_as(&key, execution).await? {
-            execution = next;
-        }
         let (sighting, payloads) = if self.payloads {
             let (sighting, payloads) = self.shared.look_with_payloads(&key, Some(execution)).await?;
             (sighting, Some(Box::new(payloads)))
         } else {
             (self.shared.look_at(&key, Some(execution)).await?, None)
         };
-        if let Some(follow) = &mut self.follow {
-            follow.execution = execution;
-        }
         let is_former = sighting.is_former;
         if let Some(follow) = &mut self.follow {
             follow.execution = sighting.transition.view.execution.id;
@@ -83,18 +74,5 @@ impl Watch {
         self.look_shows(sighting, kind, payloads);
         self.over |= is_former;
         Ok(())
-    }
-}
-
-impl Shared {
-    /// What an execution goes on as that others have followed though it had not ended: it was continued as new.
-    async fn continued_as(&self, key: &InstanceKey, execution: ExecutionId) -> Result<Option<ExecutionId>, Refusal> {
-        let Sighting { arrival, is_former, transition, .. } = self.look_at(key, Some(execution)).await?;
-        if !is_former || !transition.view.execution.status.is_live() {
-            return Ok(None);
-        }
-        let kept = self.kept_transitions(key, arrival).await?;
-        let next = kept.into_iter().find(|kept| kept.sequence > transition.sequence);
-        Ok(next.map(|next| next.view.execution.id))
     }
 }

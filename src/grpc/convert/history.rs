@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     core::{
-        history::Happened,
+        history::{EventInput, Happened},
         ids::{ExecutionId, InstanceKey, TaskHub},
     },
     engine::history::{Chapter, What},
@@ -50,12 +50,14 @@ pub fn chapter(chapter: Chapter) -> v1::HistoryEvent {
                 due_at: Some(shown(due_at)),
                 ..of(Type::RetryScheduled)
             },
-            Happened::EventRaised { sequence, name, input } => v1::HistoryEvent {
-                sequence,
-                name: name.to_string(),
-                input: input.as_deref().map(String::from),
-                ..of(Type::EventRaised)
-            },
+            Happened::EventRaised { sequence, name, input } => {
+                let (input, omitted_input_bytes) = match input {
+                    EventInput::Kept(input) => (input.as_deref().map(String::from), 0),
+                    EventInput::Omitted { bytes } => (None, bytes),
+                };
+                let name = name.to_string();
+                v1::HistoryEvent { sequence, name, input, omitted_input_bytes, ..of(Type::EventRaised) }
+            }
             Happened::ExecutionSuspended { reason } => {
                 v1::HistoryEvent { reason: reason.to_string(), ..of(Type::ExecutionSuspended) }
             }

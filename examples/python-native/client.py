@@ -58,6 +58,8 @@ def transitions(stub, request):
             for item in stub.WatchStatus(request):
                 if not item.heartbeat:
                     request.from_revision = item.status.revision  # where to go on
+                    if request.execution_id:  # it may go on as another one, continued as new
+                        request.execution_id = item.status.execution_id
                     yield item
             return
         except grpc.RpcError as error:

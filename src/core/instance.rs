@@ -414,7 +414,8 @@ impl Execution {
             start_at: None,
         });
         (self.input, self.output, self.custom_status) = (None, None, None);
-        (self.failure, self.termination_reason) = (None, None);
+        self.failure = None;
+        self.termination_reason = self.termination_reason.take().map(|_| "".into());
     }
 
     fn resume(&mut self, at: Timestamp) {

@@ -104,6 +104,8 @@ impl Panorama {
                 Stage::Following => {
                     self.backlog.extend(self.inbox.take().into_iter().map(Glimpse::News));
                     if self.backlog.is_empty() {
+                        // Idle streams are many, and what they showed at first was much.
+                        self.backlog = VecDeque::new();
                         self.inbox.rings().await;
                     }
                 }

@@ -4,14 +4,15 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    history::{Answer, Grant, ItemKind, Operation, Record, Sighting, Status, Tick},
+    Rules,
+    history::{Answer, Call, Grant, ItemKind, Operation, Record, Sighting, Status, Tick},
     violation::{Kind, Line, Violation},
 };
 
 /// The first violation of each kind.
-pub fn check(record: &Record) -> Vec<Violation> {
+pub fn check(record: &Record, rules: &Rules) -> Vec<Violation> {
     let told = told(record);
-    let found = [started_twice(record), event_lost(record), gone(record, &told), contradiction(record, &told)];
+    let found = [started_twice(record), event_lost(record), gone(record, rules, &told), contradiction(record, &told)];
     found.into_iter().flatten().collect()
 }
 
@@ -45,29 +46,44 @@ fn told(record: &Record) -> Vec<Said<'_>> {
         let answer = operation.answer()?;
         let what = match answer {
             Answer::NotFound => What::Absent,
-            answer => answer.seen().map_or(What::Present, What::Seen),
+            _ => operation.seen().map_or(What::Present, What::Seen),
         };
-        let says_nothing = matches!(answer, Answer::Refused | Answer::Cancelled | Answer::RequestIdReused);
+        let says_nothing = matches!(
+            answer,
+            Answer::Refused | Answer::Cancelled | Answer::Accepted | Answer::RequestIdReused | Answer::Purged
+        );
         let acknowledges = matches!(
             answer,
             Answer::Started { .. }
                 | Answer::Joined { .. }
                 | Answer::Replaced { .. }
+                | Answer::Queued { .. }
+                | Answer::Coalesced { .. }
                 | Answer::Ended { .. }
+                | Answer::Suspended { .. }
+                | Answer::Resumed { .. }
                 | Answer::EventRaised { .. }
-                | Answer::Accepted
         );
-        let (asked, heard) = (Some(operation.called), operation.returned_at());
+        let (mut asked, heard) = (Some(operation.called), operation.returned_at());
+        // The status of one execution is as old as its end, and fits the story all the same.
+        let what = match (&operation.call, answer) {
+            (Call::GetExecution { .. }, Answer::Status(seen)) => {
+                asked = None;
+                What::Seen(seen)
+            }
+            _ => what,
+        };
         (!says_nothing).then_some(Said { asked, heard, what, acknowledges, place: Place::Operation(index) })
     });
     let items = record.watches.iter().enumerate().flat_map(|(of, watch)| {
-        watch.items.iter().enumerate().map(move |(index, item)| {
+        watch.items.iter().enumerate().filter_map(move |(index, item)| {
             let asked = match item.kind {
-                ItemKind::Current | ItemKind::Resync => Some(watch.opened),
-                ItemKind::Transition => None,
+                ItemKind::Current | ItemKind::Resync => Some(watch.opened).filter(|_| watch.execution.is_none()),
+                ItemKind::Transition | ItemKind::Purged { .. } => None,
+                ItemKind::Waiting | ItemKind::Withdrawn => return None,
             };
             let what = What::Seen(&item.seen);
-            Said { asked, heard: item.at, what, acknowledges: false, place: Place::Item(of, index) }
+            Some(Said { asked, heard: item.at, what, acknowledges: false, place: Place::Item(of, index) })
         })
     });
     answers.chain(items).collect()
@@ -77,7 +93,9 @@ fn told(record: &Record) -> Vec<Said<'_>> {
 fn started_twice(record: &Record) -> Option<Violation> {
     let mut begun: HashMap<&str, &Operation> = HashMap::new();
     for operation in &record.operations {
-        let (Some(Answer::Started { execution, .. }) | Some(Answer::Replaced { execution, .. })) = operation.answer()
+        let Some(
+            Answer::Started { execution, .. } | Answer::Replaced { execution, .. } | Answer::Queued { execution, .. },
+        ) = operation.answer()
         else {
             continue;
         };
@@ -112,7 +130,7 @@ fn event_lost(record: &Record) -> Option<Violation> {
 }
 
 /// Whatever is asked after something was heard is answered with a state at least as new.
-fn gone(record: &Record, told: &[Said<'_>]) -> Option<Violation> {
+fn gone(record: &Record, rules: &Rules, told: &[Said<'_>]) -> Option<Violation> {
     let mut heard: Vec<&Said<'_>> = told.iter().filter(|said| !matches!(said.what, What::Absent)).collect();
     heard.sort_by_key(|said| said.heard);
     let mut asked: Vec<(Tick, &Said<'_>)> = told.iter().filter_map(|said| Some((said.asked?, said))).collect();
@@ -131,7 +149,7 @@ fn gone(record: &Record, told: &[Said<'_>]) -> Option<Violation> {
             }
         }
         let is_gone = |before: &&Said<'_>| match said.what {
-            What::Absent => true,
+            What::Absent => !rules.sweeps && !purged_between(record, before, said),
             What::Present => false,
             What::Seen(seen) => seen.revision < before.revision(),
         };
@@ -148,6 +166,15 @@ fn gone(record: &Record, told: &[Said<'_>]) -> Option<Violation> {
         }
     }
     None
+}
+
+/// Whether the instance may have been purged after the one was said and before the other.
+fn purged_between(record: &Record, before: &Said<'_>, after: &Said<'_>) -> bool {
+    record.operations.iter().any(|operation| {
+        let is_purge = matches!(operation.call, Call::Purge { .. })
+            && matches!(operation.answer(), None | Some(Answer::Purged));
+        is_purge && operation.called <= after.heard && before.asked.is_none_or(|asked| operation.returned_at() >= asked)
+    })
 }
 
 /// In order of their revisions, all sightings are one story.
@@ -175,7 +202,7 @@ fn contradiction(record: &Record, told: &[Said<'_>]) -> Option<Violation> {
             came_back.then(|| format!("execution {} is back after another one", second.execution))
         } else {
             let goes_on = match first.status {
-                Status::Pending => true,
+                Status::Pending | Status::Suspended => true,
                 Status::Running => second.status != Status::Pending,
                 Status::Completed | Status::Failed | Status::Terminated => second.status == first.status,
             };

@@ -75,6 +75,7 @@ pub async fn run(
     let door = Door {
         engine: engine.clone(),
         payload_bytes_max: config.payload_bytes_max,
+        watch_heartbeat: config.watch_heartbeat,
         drain: CancellationToken::new(),
         tasks: TaskTracker::new(),
     };

@@ -67,7 +67,9 @@ impl Error {
             Error::Usage(_) | Error::Config(_) => Exit::Usage,
             Error::Call(error) => match error.kind() {
                 ErrorKind::Setting => Exit::Usage,
-                ErrorKind::Refused if error.code() == Code::AlreadyExists => Exit::Taken,
+                ErrorKind::Refused if matches!(error.code(), Code::AlreadyExists | Code::ResourceExhausted) => {
+                    Exit::TryLater
+                }
                 _ => Exit::Failed,
             },
             // Who reads no further does not want to hear of it: `soloist watch ID | head -1`.
@@ -105,6 +107,7 @@ impl Error {
                 (ErrorKind::Setting, _) => Report::plain("USAGE", self),
                 (ErrorKind::Unreachable, _) => Report::plain("UNREACHABLE", self),
                 (ErrorKind::TimedOut, _) => Report::plain("TIMED_OUT", self),
+                (ErrorKind::Missed, _) => Report::plain("MISSED", self),
                 (_, None) => Report::plain("INTERRUPTED", self),
             },
             Error::Usage(_) => Report::plain("USAGE", self),

@@ -8,8 +8,8 @@ pub enum Exit {
     Done,
     Failed,
     Usage,
-    /// `EX_TEMPFAIL`: somebody else is at it.
-    Taken,
+    /// `EX_TEMPFAIL`: somebody else is at it, or a limit is reached.
+    TryLater,
 }
 
 impl Exit {
@@ -18,7 +18,7 @@ impl Exit {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
-            Exit::Taken => 75,
+            Exit::TryLater => 75,
         }
     }
 }

@@ -1,13 +1,22 @@
 //! The program: what people type, and what becomes of it.
 
+mod completions;
 mod connect;
 mod dev;
 mod error;
 mod exit;
+mod filter;
 mod health;
+mod history;
+mod list;
+mod live;
+mod moment;
 mod output;
 mod payload;
+mod purge;
 mod raise;
+mod restart;
+mod resume;
 mod samples;
 mod serve;
 mod signals;
@@ -15,6 +24,8 @@ mod start;
 mod status;
 #[cfg(test)]
 mod stories;
+mod suspend;
+mod tag;
 mod terminate;
 #[cfg(test)]
 mod tests;
@@ -29,10 +40,11 @@ use self::{connect::ClientArgs, error::Error, exit::Exit, output::Output};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0   done; with start --wait: the execution completed
-  1   error; with start --wait: the execution did not complete; with health: not serving
+  0   done; with --wait: the execution completed
+  1   error; with --wait: the execution did not complete; with health: not serving
   2   the command line or the server's configuration is wrong
-  75  start only: the id is taken (ALREADY_EXISTS); try again later
+  75  try again later: the id is taken (start and restart: ALREADY_EXISTS), or a limit
+      is reached, such as that of the queue (RESOURCE_EXHAUSTED)
 
 Data goes to stdout, everything for people to stderr. Colours only on a terminal, and never with NO_COLOR.";
 
@@ -56,14 +68,28 @@ enum Command {
     Start(start::Args),
     /// Show the status of an instance
     Status(status::Args),
-    /// Follow an instance live
+    /// Follow an instance, or many, live
     Watch(watch::Args),
+    /// List instances
+    List(list::Args),
+    /// Show what happened in the latest execution
+    History(history::Args),
     /// Deliver an external event to a live instance
     Raise(raise::Args),
-    /// End a live instance
+    /// Hold a live instance: no events and no new attempt until it is resumed
+    Suspend(suspend::Args),
+    /// Let a suspended instance go on
+    Resume(resume::Args),
+    /// End a live instance, or withdraw a queued start
     Terminate(terminate::Args),
+    /// Start an instance that has ended anew, with the same input and options
+    Restart(restart::Args),
+    /// Delete instances that have ended
+    Purge(purge::Args),
     /// Ask whether the server is serving
     Health(health::Args),
+    /// Print what a shell needs to complete command lines
+    Completions(completions::Args),
 }
 
 /// Does what the command line says.
@@ -86,9 +112,16 @@ async fn dispatch(command: Command, client: &ClientArgs, output: &Output) -> Res
         Command::Start(args) => start::run(args, client, output).await,
         Command::Status(args) => status::run(args, client, output).await,
         Command::Watch(args) => watch::run(args, client, output).await,
+        Command::List(args) => list::run(args, client, output).await,
+        Command::History(args) => history::run(args, client, output).await,
         Command::Raise(args) => raise::run(args, client, output).await,
+        Command::Suspend(args) => suspend::run(args, client, output).await,
+        Command::Resume(args) => resume::run(args, client, output).await,
         Command::Terminate(args) => terminate::run(args, client, output).await,
+        Command::Restart(args) => restart::run(args, client, output).await,
+        Command::Purge(args) => purge::run(args, client, output).await,
         Command::Health(args) => health::run(args, client, output).await,
+        Command::Completions(args) => completions::run(&args),
     }
 }
 
@@ -99,9 +132,16 @@ fn runtime(command: &Command) -> io::Result<Runtime> {
         Command::Start(_)
         | Command::Status(_)
         | Command::Watch(_)
+        | Command::List(_)
+        | Command::History(_)
         | Command::Raise(_)
+        | Command::Suspend(_)
+        | Command::Resume(_)
         | Command::Terminate(_)
-        | Command::Health(_) => Builder::new_current_thread(),
+        | Command::Restart(_)
+        | Command::Purge(_)
+        | Command::Health(_)
+        | Command::Completions(_) => Builder::new_current_thread(),
     }
     .enable_all()
     .build()

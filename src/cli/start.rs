@@ -1,15 +1,19 @@
 //! `soloist start`: starts a singleton, and waits for its end if asked to.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
 
 use clap::ValueEnum;
 
-use super::{ClientArgs, Error, Exit, Output, connect, payload::Payload};
+use super::{ClientArgs, Error, Exit, Output, connect, moment::Moment, output, payload::Payload, tag::Tag};
 use crate::{
-    client::{Client, WatchItem, is_terminal},
+    client::{Client, WatchEvent},
+    clock,
     proto::v1::{
-        ConflictPolicy, InstanceStatus, ReplaceableStatuses, RetryPolicy, RuntimeStatus, StartSingletonRequest,
-        StartSingletonResponse, WatchStatusRequest, WorkerKind,
+        ConflictPolicy, InstanceStatus, ReplaceableStatuses, RetryPolicy, RuntimeStatus, SignalOnConflict,
+        StartSingletonRequest, StartSingletonResponse, WorkerKind,
     },
 };
 
@@ -28,9 +32,21 @@ pub struct Args {
     /// What to do if the id has a live execution
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = OnConflict::Fail)]
     on_conflict: OnConflict,
+    /// How many starts may wait in the queue, this one included [default: 16]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    max_queue: Option<u32>,
+    /// Name of an event for the live execution if there is one; goes with --on-conflict use-existing
+    #[arg(long, value_name = "NAME")]
+    signal: Option<String>,
+    /// Payload of that event: a text (JSON by convention), - for stdin, or @FILE
+    #[arg(long, value_name = "JSON|-|@FILE", allow_hyphen_values = true, requires = "signal")]
+    signal_input: Option<Payload>,
     /// Terminal statuses that may be replaced by a new execution: some of completed,failed,terminated, or none
     #[arg(long, value_name = "STATUSES")]
     replaceable: Option<Replaceable>,
+    /// Not before this time: RFC 3339, or a duration from now such as 5m
+    #[arg(long, value_name = "TIME")]
+    start_at: Option<Moment>,
     /// Longest wait for a worker
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     start_deadline: Option<Duration>,
@@ -71,6 +87,10 @@ enum OnConflict {
     UseExisting,
     /// Terminate the running execution and start a new one
     Replace,
+    /// Wait in the queue and start when those before have ended; with exit code 75 if it is full
+    Queue,
+    /// Run once more after this one: at most one such start waits, and the newest input wins
+    Coalesce,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -85,69 +105,60 @@ enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Replaceable(Vec<RuntimeStatus>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Tag {
-    key: String,
-    value: String,
-}
-
 pub async fn run(args: Args, client: &ClientArgs, output: &Output) -> Result<Exit, Error> {
     let wait = args.wait;
-    let request = args.request()?;
+    let request = args.request(clock::wall_time())?;
     let connection = client.connect().await?;
-    let mut answer = connection.start_singleton(request).await?;
+    let answer = connection.start_singleton(request).await?;
+    finish(&connection, answer, wait, client.timeout, output).await
+}
+
+/// Prints what became of a start: at once, or with how its execution ended.
+pub(super) async fn finish(
+    client: &Client,
+    mut answer: StartSingletonResponse,
+    wait: bool,
+    limit: Option<Duration>,
+    output: &Output,
+) -> Result<Exit, Error> {
     if !wait {
         output.started(&answer)?;
         return Ok(Exit::Done);
     }
-    let ended = connect::within(client.timeout, wait_for_end(&connection, &answer, output)).await?;
+    let ended = connect::within(limit, wait_for_end(client, &answer, output)).await?;
     let completed = ended.runtime_status() == RuntimeStatus::Completed;
     answer.status = Some(ended);
+    answer.queue_position = 0;
     output.started(&answer)?;
     Ok(if completed { Exit::Done } else { Exit::Failed })
 }
 
-/// Follows the execution of a start to its end, and answers its last status, with its payloads if they are still
-/// there.
+/// Follows the execution of a start to its end, from the queue if it waits there, and answers its last status, with its
+/// payloads if they are still there.
 pub(super) async fn wait_for_end(
     client: &Client,
     answer: &StartSingletonResponse,
     output: &Output,
 ) -> Result<InstanceStatus, Error> {
-    let mut last = answer.status.clone().unwrap_or_default();
-    if last.execution_id != answer.execution_id {
-        return Err(missed(&answer.execution_id, &last));
-    }
-    let mut watch = client.watch(WatchStatusRequest {
-        instance_id: last.instance_id.clone(),
-        from_revision: Some(last.revision),
-        until_terminal: true,
-        ..WatchStatusRequest::default()
-    });
-    while !is_terminal(last.runtime_status()) {
-        let Some(WatchItem { status, resync, .. }) = connect::next(&mut watch).await? else { break };
-        // Without a gap, another execution id is a function that continued as new; across a gap it may be anything.
-        if resync && status.execution_id != last.execution_id {
-            return Err(missed(&last.execution_id, &status));
+    let mut follow = client.follow(answer)?;
+    while let Some(event) = follow.next_event().await.transpose()? {
+        match event {
+            WatchEvent::Item(item) => output.progress(&item.status),
+            WatchEvent::Interrupted(interruption) => output::interrupted(&interruption),
         }
-        output.progress(&status);
-        last = status;
     }
+    let last = follow.end().await?;
     // The end is known; at most its payloads are out of reach.
     Ok(client.with_payloads(last.clone()).await.unwrap_or(last))
-}
-
-fn missed(execution_id: &str, now: &InstanceStatus) -> Error {
-    Error::Other(anyhow::anyhow!(
-        "how execution {execution_id} ended is not known: the instance is at execution {} now",
-        now.execution_id
-    ))
 }
 
 // === impl Args ===
 
 impl Args {
-    pub(super) fn request(self) -> Result<StartSingletonRequest, Error> {
+    pub(super) fn request(self, now: SystemTime) -> Result<StartSingletonRequest, Error> {
+        if self.input == Some(Payload::Stdin) && self.signal_input == Some(Payload::Stdin) {
+            return Err(Error::Usage("stdin can be read once: for --input or for --signal-input".into()));
+        }
         let retry = match self.retry_attempts {
             None => None,
             Some(max_attempts) => Some(RetryPolicy {
@@ -157,6 +168,7 @@ impl Args {
                 multiplier: self.retry_multiplier.unwrap_or_default(),
             }),
         };
+        let signal_input = self.signal_input.map(Payload::read).transpose()?;
         Ok(StartSingletonRequest {
             instance_id: self.id,
             function_name: self.function,
@@ -165,12 +177,14 @@ impl Args {
             conflict_policy: self.on_conflict.policy().into(),
             worker_kind: self.worker_kind.wire().into(),
             replaceable_statuses: self.replaceable.map(Replaceable::wire),
+            max_queue: self.max_queue.unwrap_or_default(),
+            signal_on_conflict: self.signal.map(|name| SignalOnConflict { name, input: signal_input }),
+            start_at: self.start_at.map(|moment| moment.ahead(now)).transpose()?,
             start_deadline: self.start_deadline.map(duration).transpose()?,
             run_timeout: self.run_timeout.map(duration).transpose()?,
             retry,
             version: self.function_version.unwrap_or_default(),
             tags: self.tags.into_iter().map(|tag| (tag.key, tag.value)).collect(),
-            ..StartSingletonRequest::default()
         })
     }
 }
@@ -188,6 +202,8 @@ impl OnConflict {
             OnConflict::Fail => ConflictPolicy::Fail,
             OnConflict::UseExisting => ConflictPolicy::UseExisting,
             OnConflict::Replace => ConflictPolicy::Replace,
+            OnConflict::Queue => ConflictPolicy::Queue,
+            OnConflict::Coalesce => ConflictPolicy::Coalesce,
         }
     }
 }
@@ -225,16 +241,5 @@ impl FromStr for Replaceable {
             other => Err(format!("'{other}' is none of completed, failed, terminated; or give none alone")),
         };
         text.split(',').map(status).collect::<Result<_, _>>().map(Replaceable)
-    }
-}
-
-// === impl Tag ===
-
-impl FromStr for Tag {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Tag, &'static str> {
-        let (key, value) = text.split_once('=').ok_or("a tag is written KEY=VALUE")?;
-        Ok(Tag { key: key.into(), value: value.into() })
     }
 }

@@ -1,12 +1,24 @@
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use clap::{CommandFactory, error::ErrorKind};
 
 use super::*;
 use crate::proto::v1::{
-    ConflictPolicy, ReplaceableStatuses, RetryPolicy, RuntimeStatus, StartSingletonRequest, WatchStatusRequest,
-    WorkerKind,
+    ConflictPolicy, InstanceFilter, ListInstancesRequest, PurgeInstancesRequest, ReplaceableStatuses, RetryPolicy,
+    RuntimeStatus, SignalOnConflict, StartSingletonRequest, WatchInstancesRequest, WatchStatusRequest, WorkerKind,
 };
+
+/// When these lines are typed: 1,000,000 s after the epoch.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000)
+}
+
+fn at(seconds: i64) -> Option<prost_types::Timestamp> {
+    Some(prost_types::Timestamp { seconds, nanos: 0 })
+}
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split_whitespace())
@@ -14,7 +26,7 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
 
 fn start(line: &str) -> StartSingletonRequest {
     match parse(line).unwrap().command {
-        Command::Start(args) => args.request().unwrap(),
+        Command::Start(args) => args.request(now()).unwrap(),
         other => panic!("{line} is no start but {other:?}"),
     }
 }
@@ -41,7 +53,8 @@ fn every_flag_of_start_reaches_the_request() {
     let line = "soloist start backup nightly --input {\"a\":1} --request-id r1 --on-conflict use-existing \
         --replaceable completed,failed --start-deadline 5m --run-timeout 1500ms --retry-attempts 3 \
         --retry-initial-backoff 2s --retry-max-backoff 1m --retry-multiplier 1.5 --function-version v2 \
-        --tag team=ops --tag query=a=b --worker-kind native --wait";
+        --tag team=ops --tag query=a=b --worker-kind native --max-queue 3 --start-at 5m --signal go \
+        --signal-input 1 --wait";
     let seconds = |seconds, nanos| Some(prost_types::Duration { seconds, nanos });
     let expected = StartSingletonRequest {
         instance_id: "nightly".into(),
@@ -63,9 +76,61 @@ fn every_flag_of_start_reaches_the_request() {
         }),
         version: "v2".into(),
         tags: [("team".into(), "ops".into()), ("query".into(), "a=b".into())].into(),
-        ..StartSingletonRequest::default()
+        max_queue: 3,
+        start_at: at(1_000_300),
+        signal_on_conflict: Some(SignalOnConflict { name: "go".into(), input: Some("1".into()) }),
     };
     assert_eq!(start(line), expected);
+}
+
+#[test]
+fn a_start_says_what_to_do_on_a_conflict() {
+    let cases = [
+        ("fail", ConflictPolicy::Fail),
+        ("use-existing", ConflictPolicy::UseExisting),
+        ("replace", ConflictPolicy::Replace),
+        ("queue", ConflictPolicy::Queue),
+        ("coalesce", ConflictPolicy::Coalesce),
+    ];
+    for (word, policy) in cases {
+        assert_eq!(start(&format!("soloist start f i --on-conflict {word}")).conflict_policy(), policy, "{word}");
+    }
+}
+
+#[test]
+fn a_list_takes_every_filter() {
+    let list = |line| match parse(line).unwrap().command {
+        Command::List(args) => args.request(now()).unwrap(),
+        other => panic!("{line} is no list but {other:?}"),
+    };
+    let all = InstanceFilter::default();
+    let expected = ListInstancesRequest { filter: Some(all), page_size: 1000, page_token: String::new() };
+    assert_eq!(list("soloist list"), expected);
+    let line = "soloist list --status pending,running --status failed --function backup --prefix night \
+        --created-from 1h --created-before 1970-01-13T00:00:00Z --tag team=ops --limit 20";
+    let statuses = [RuntimeStatus::Pending, RuntimeStatus::Running, RuntimeStatus::Failed].map(i32::from);
+    let filter = InstanceFilter {
+        statuses: statuses.into(),
+        function_name: "backup".into(),
+        instance_id_prefix: "night".into(),
+        created_from: at(996_400),
+        created_before: at(12 * 86_400),
+        tags: [("team".into(), "ops".into())].into(),
+    };
+    let expected = ListInstancesRequest { filter: Some(filter), page_size: 21, page_token: String::new() };
+    assert_eq!(list(line), expected);
+}
+
+#[test]
+fn a_purge_by_filter_says_how_long_ago() {
+    let line = "soloist purge --status completed --completed-before 7d";
+    let Command::Purge(args) = parse(line).unwrap().command else { panic!("no purge") };
+    let expected = PurgeInstancesRequest {
+        filter: Some(InstanceFilter { statuses: vec![RuntimeStatus::Completed.into()], ..Default::default() }),
+        completed_before: at(1_000_000 - 7 * 86_400),
+        ..PurgeInstancesRequest::default()
+    };
+    assert_eq!(args.wanted(now()).unwrap(), purge::Wanted::Many(expected));
 }
 
 #[test]
@@ -80,13 +145,23 @@ fn wrong_command_lines_are_refused() {
     let cases = [
         ("soloist start backup", ErrorKind::MissingRequiredArgument),
         ("soloist start f i --replaceable completed,none", ErrorKind::ValueValidation),
-        ("soloist start f i --on-conflict queue", ErrorKind::InvalidValue),
+        ("soloist start f i --on-conflict perhaps", ErrorKind::InvalidValue),
+        ("soloist start f i --start-at tomorrow", ErrorKind::ValueValidation),
+        ("soloist start f i --signal-input 1", ErrorKind::MissingRequiredArgument),
         ("soloist start f i --tag novalue", ErrorKind::ValueValidation),
         ("soloist start f i --start-deadline 5", ErrorKind::ValueValidation),
         ("soloist start f i --retry-multiplier 2", ErrorKind::MissingRequiredArgument),
         ("soloist watch i --from-revision -1", ErrorKind::UnknownArgument),
         ("soloist raise i", ErrorKind::MissingRequiredArgument),
-        ("soloist list", ErrorKind::InvalidSubcommand),
+        ("soloist watch", ErrorKind::MissingRequiredArgument),
+        ("soloist watch i --prefix p", ErrorKind::ArgumentConflict),
+        ("soloist watch --prefix p --function f", ErrorKind::ArgumentConflict),
+        ("soloist list --status done", ErrorKind::InvalidValue),
+        ("soloist list --limit 0", ErrorKind::ValueValidation),
+        ("soloist purge --expected-execution-id a", ErrorKind::MissingRequiredArgument),
+        ("soloist terminate i --execution-id a --expected-execution-id a", ErrorKind::ArgumentConflict),
+        ("soloist completions csh", ErrorKind::InvalidValue),
+        ("soloist stop", ErrorKind::InvalidSubcommand),
         ("soloist status i --timeout soon", ErrorKind::ValueValidation),
     ];
     for (line, expected) in cases {
@@ -105,22 +180,41 @@ fn client_flags_stand_before_or_after_the_command() {
     }
 }
 
+fn watch(line: &str) -> Result<watch::Wanted, Error> {
+    match parse(line).unwrap().command {
+        Command::Watch(args) => args.wanted(),
+        other => panic!("{line} is no watch but {other:?}"),
+    }
+}
+
 #[test]
 fn a_watch_from_the_beginning_differs_from_one_from_now() {
-    let watch = |line| match parse(line).unwrap().command {
-        Command::Watch(args) => args.request(),
-        other => panic!("{line} is no watch but {other:?}"),
-    };
     let now = WatchStatusRequest { instance_id: "i".into(), ..WatchStatusRequest::default() };
-    assert_eq!(watch("soloist watch i"), now);
+    assert_eq!(watch("soloist watch i").unwrap(), watch::Wanted::One(now.clone()));
     let expected = WatchStatusRequest {
+        execution_id: "e".into(),
         from_revision: Some(0),
         until_terminal: true,
         wait_for_start: true,
         include_payloads: true,
         ..now
     };
-    assert_eq!(watch("soloist watch i --from-revision 0 --until-terminal --wait-for-start --payloads"), expected);
+    let line = "soloist watch i --execution-id e --from-revision 0 --until-terminal --wait-for-start --payloads";
+    assert_eq!(watch(line).unwrap(), watch::Wanted::One(expected));
+}
+
+#[test]
+fn many_are_watched_by_their_ids_a_prefix_or_a_function() {
+    let cases = [
+        ("soloist watch a b", WatchInstancesRequest::of_ids(["a", "b"])),
+        ("soloist watch --prefix night", WatchInstancesRequest::of_prefix("night")),
+        ("soloist watch --prefix=", WatchInstancesRequest::of_prefix("")),
+        ("soloist watch --function backup", WatchInstancesRequest::of_function("backup")),
+    ];
+    for (line, expected) in cases {
+        assert_eq!(watch(line).unwrap(), watch::Wanted::Many(expected), "{line}");
+    }
+    assert_eq!(watch("soloist watch a b --until-terminal").unwrap_err().exit(), Exit::Usage);
 }
 
 #[test]

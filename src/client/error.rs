@@ -19,10 +19,13 @@ pub enum ErrorKind {
     Refused,
     /// There is no connection to be had: nothing was sent.
     Unreachable,
-    /// The connection broke during the call: whether it was applied is not known.
+    /// The connection broke during the call, or something between here and the server ended it: whether it was applied
+    /// is not known.
     Interrupted,
     /// There was no answer in time: whether the call was applied is not known.
     TimedOut,
+    /// How an execution ended is not known: others have taken its place, and its transitions are no longer kept.
+    Missed,
     /// A setting of the client or the worker can't be used: nothing was tried.
     Setting,
 }
@@ -40,6 +43,8 @@ enum Cause {
     Interrupted(#[source] Status),
     #[error("there was no answer within {0:?}")]
     TimedOut(Duration),
+    #[error("how execution {execution_id} ended is not known: the instance is at execution {current} now")]
+    Missed { execution_id: String, current: String },
     #[error("{what} can't be {value:?}: it must be {allowed}")]
     Setting { what: &'static str, value: String, allowed: &'static str },
 }
@@ -68,9 +73,18 @@ impl Error {
         Error(Box::new(Cause::TimedOut(after)))
     }
 
+    pub(crate) fn missed(execution_id: &str, current: &str) -> Error {
+        Error(Box::new(Cause::Missed { execution_id: execution_id.into(), current: current.into() }))
+    }
+
     /// A server that left out what the protocol promises.
     pub(crate) fn incomplete(what: &str) -> Error {
-        Status::internal(format!("the server's answer lacks {what}")).into()
+        Error::own(format!("the server's answer lacks {what}"))
+    }
+
+    /// A failure that lies on this side, and that trying again does not mend.
+    pub(crate) fn own(message: String) -> Error {
+        Error(Box::new(Cause::Refused { status: Status::internal(message), info: None }))
     }
 
     /// What is known now.
@@ -80,17 +94,19 @@ impl Error {
             Cause::Reconnect(_) | Cause::Connect { .. } => ErrorKind::Unreachable,
             Cause::Interrupted(_) => ErrorKind::Interrupted,
             Cause::TimedOut(_) => ErrorKind::TimedOut,
+            Cause::Missed { .. } => ErrorKind::Missed,
             Cause::Setting { .. } => ErrorKind::Setting,
         }
     }
 
     /// The gRPC code: the server's, or `UNAVAILABLE` where there was no connection, `DEADLINE_EXCEEDED` where there was
-    /// no answer, `INVALID_ARGUMENT` for a setting that can't be used.
+    /// no answer, `NOT_FOUND` for an end that was missed, `INVALID_ARGUMENT` for a setting that can't be used.
     pub fn code(&self) -> Code {
         match &*self.0 {
             Cause::Refused { status, .. } | Cause::Reconnect(status) | Cause::Interrupted(status) => status.code(),
             Cause::Connect { .. } => Code::Unavailable,
             Cause::TimedOut(_) => Code::DeadlineExceeded,
+            Cause::Missed { .. } => Code::NotFound,
             Cause::Setting { .. } => Code::InvalidArgument,
         }
     }
@@ -130,6 +146,7 @@ impl Error {
             | Cause::Connect { .. }
             | Cause::Interrupted(_)
             | Cause::TimedOut(_)
+            | Cause::Missed { .. }
             | Cause::Setting { .. } => None,
         }
     }
@@ -139,8 +156,14 @@ impl Error {
         match self.kind() {
             ErrorKind::Refused => self.code() == Code::Unavailable,
             ErrorKind::Unreachable | ErrorKind::Interrupted | ErrorKind::TimedOut => true,
-            ErrorKind::Setting => false,
+            ErrorKind::Missed | ErrorKind::Setting => false,
         }
+    }
+
+    /// Whether a stream that ended so was cut off on its way. A proxy can end one without a word, which the transport
+    /// calls UNKNOWN; the server's own errors have a reason.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.is_transient() || self.code() == Code::Unknown && self.info().is_none()
     }
 
     /// Whether the server can't know what became of the call.
@@ -155,6 +178,7 @@ impl Error {
             | Cause::Connect { .. }
             | Cause::Interrupted(_)
             | Cause::TimedOut(_)
+            | Cause::Missed { .. }
             | Cause::Setting { .. } => None,
         }
     }
@@ -162,13 +186,17 @@ impl Error {
 
 impl From<Status> for Error {
     /// A status that came from the server has no source; the one of a broken connection has its cause there, under
-    /// whatever code the transport chose.
+    /// whatever code the transport chose. Proxies leave no source: a stream that they end without a status is UNKNOWN,
+    /// and their own pages of errors (502, 503) are INTERNAL, since they are no messages. The server says why whenever
+    /// it uses these codes.
     fn from(status: Status) -> Error {
         let mut causes = std::iter::successors(status.source(), |cause| (*cause).source()).peekable();
         let is_local = causes.peek().is_some();
         let never_connected = causes.any(|cause| cause.is::<ConnectError>());
-        Error(Box::new(match (is_local, never_connected) {
-            (false, _) => Cause::Refused { info: status.get_details_error_info(), status },
+        let info = status.get_details_error_info();
+        let is_between = info.is_none() && matches!(status.code(), Code::Unknown | Code::Internal);
+        Error(Box::new(match (is_local || is_between, never_connected) {
+            (false, _) => Cause::Refused { info, status },
             (true, false) => Cause::Interrupted(status),
             (true, true) => Cause::Reconnect(status),
         }))
@@ -180,6 +208,11 @@ mod tests {
     use tonic_types::ErrorDetails;
 
     use super::*;
+
+    fn outcome_unknown() -> Status {
+        let details = ErrorDetails::with_error_info("OUTCOME_UNKNOWN", "soloist", []);
+        Status::with_error_details(Code::Unknown, "the commit failed", details)
+    }
 
     #[test]
     fn what_the_server_said_can_be_read() {
@@ -206,6 +239,10 @@ mod tests {
         let cases = [
             (Error::from(Status::unavailable("draining")), ErrorKind::Refused),
             (Error::from(Status::from_error(broken())), ErrorKind::Interrupted),
+            (Error::from(Status::unknown("a proxy ended the stream")), ErrorKind::Interrupted),
+            (Error::from(Status::internal("a proxy's page, status: 502")), ErrorKind::Interrupted),
+            (Error::from(outcome_unknown()), ErrorKind::Refused),
+            (Error::incomplete("a status"), ErrorKind::Refused),
             (Error::from(Status::from_error(Box::new(ConnectError(broken())))), ErrorKind::Unreachable),
             (Error::timed_out(Duration::from_secs(1)), ErrorKind::TimedOut),
         ];
@@ -221,12 +258,21 @@ mod tests {
         let cases = [
             (Error::from(Status::unavailable("draining")), true),
             (Error::from(Status::from_error(Box::new(broken))), true),
-            (Error::from(Status::unknown("from the server")), false),
+            (Error::from(Status::unknown("from a proxy")), true),
+            (Error::from(outcome_unknown()), false),
             (Error::from(Status::not_found("no such id")), false),
             (Error::setting("the address", "::", "another"), false),
         ];
         for (error, transient) in cases {
             assert_eq!(error.is_transient(), transient, "{error}");
         }
+    }
+
+    #[test]
+    fn a_stream_without_a_last_word_was_cut_off() {
+        let damaged = ErrorDetails::with_error_info("OUTCOME_UNKNOWN", "soloist", []);
+        assert!(Error::from(Status::unknown("missing grpc-status trailer")).is_cut_off());
+        assert!(!Error::from(Status::with_error_details(Code::Unknown, "", damaged)).is_cut_off());
+        assert!(!Error::from(Status::not_found("purged")).is_cut_off());
     }
 }

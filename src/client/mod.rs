@@ -23,7 +23,13 @@
 pub(crate) mod backoff;
 pub(crate) mod channel;
 mod error;
+mod follow;
+mod history;
+mod instances_watch;
+mod lifecycle;
+mod pages;
 mod request;
+mod resuming;
 mod retry;
 mod watch;
 
@@ -34,11 +40,16 @@ use tonic::{Code, Request, Streaming, metadata::AsciiMetadataValue, transport::C
 pub use self::{
     channel::Builder,
     error::{Error, ErrorKind, Violation},
-    watch::{Interruption, Watch, WatchEvent, WatchItem},
+    follow::Follow,
+    history::History,
+    instances_watch::{InstancesEvent, InstancesWatch},
+    pages::{Instances, Purge},
+    resuming::Interruption,
+    watch::{Watch, WatchEvent, WatchItem},
 };
 use crate::proto::v1::{
-    GetStatusRequest, InstanceStatus, RaiseEventRequest, RaiseEventResponse, RuntimeStatus, StartSingletonRequest,
-    StartSingletonResponse, TerminateInstanceRequest, WatchStatusRequest, WatchStatusResponse,
+    GetStatusRequest, GetStatusResponse, InstanceStatus, QueuedStart, RuntimeStatus, StartSingletonRequest,
+    StartSingletonResponse, WatchInstancesRequest, WatchInstancesResponse, WatchStatusRequest, WatchStatusResponse,
     orchestration_service_client::OrchestrationServiceClient,
 };
 
@@ -97,14 +108,26 @@ impl Client {
         self.in_time(retry::retry(|error| retry::start_is_safe(error, has_request_id), call)).await
     }
 
-    /// Reads the current status.
+    /// Reads the current status; with an `execution_id` in the request, that of this execution.
     ///
     /// # Errors
-    /// `NOT_FOUND` if the id was never started.
+    /// `NOT_FOUND` if the id was never started, or the execution is neither the latest, nor queued, nor remembered.
     pub async fn get_status(&self, request: GetStatusRequest) -> Result<InstanceStatus, Error> {
+        Ok(self.get_status_and_queue(request).await?.0)
+    }
+
+    /// Reads the current status, and the starts that wait in the queue, in their order.
+    ///
+    /// # Errors
+    /// As [`Client::get_status`].
+    pub async fn get_status_and_queue(
+        &self,
+        request: GetStatusRequest,
+    ) -> Result<(InstanceStatus, Vec<QueuedStart>), Error> {
         let request = self.request(request);
-        let response = self.in_time(async { Ok(self.stub.clone().get_status(request).await?.into_inner()) }).await?;
-        response.status.ok_or_else(|| Error::incomplete("GetStatusResponse.status"))
+        let call = async { Ok(self.stub.clone().get_status(request).await?.into_inner()) };
+        let GetStatusResponse { status, queue } = self.in_time(call).await?;
+        Ok((status.ok_or_else(|| Error::incomplete("GetStatusResponse.status"))?, queue))
     }
 
     /// Streams the status and every transition after it, as the server sends them, heartbeats included, until the
@@ -120,6 +143,37 @@ impl Client {
     /// sent before the first item is asked for.
     pub fn watch(&self, request: WatchStatusRequest) -> Watch {
         Watch::new(self.clone(), request)
+    }
+
+    /// Watches many instances on one stream and, when the connection is lost, begins again with their current statuses.
+    /// Nothing is sent before the first event is asked for.
+    pub fn watch_instances(&self, request: WatchInstancesRequest) -> InstancesWatch {
+        InstancesWatch::new(self.clone(), request)
+    }
+
+    /// Follows the execution that a start was answered with to its end, from the queue on if it waits there.
+    ///
+    /// # Errors
+    /// `INTERNAL` for an answer without a status.
+    pub fn follow(&self, started: &StartSingletonResponse) -> Result<Follow, Error> {
+        let status = started.status.clone().ok_or_else(|| Error::incomplete("StartSingletonResponse.status"))?;
+        Ok(if status.execution_id == started.execution_id {
+            Follow::from_status(self.clone(), status)
+        } else {
+            self.follow_execution(status.instance_id, started.execution_id.clone())
+        })
+    }
+
+    /// Follows one execution to its end, from the queue on if it waits there.
+    pub fn follow_execution(&self, instance_id: impl Into<String>, execution_id: impl Into<String>) -> Follow {
+        Follow::of_execution(self.clone(), instance_id.into(), execution_id.into())
+    }
+
+    async fn open_watch_instances(
+        &self,
+        request: &WatchInstancesRequest,
+    ) -> Result<Streaming<WatchInstancesResponse>, Error> {
+        Ok(self.stub.clone().watch_instances(self.request(request.clone())).await?.into_inner())
     }
 
     /// Waits until the live execution of `instance_id` has ended, over lost connections, and answers its last status:
@@ -140,6 +194,16 @@ impl Client {
         self.with_payloads(ended.ok_or_else(|| Error::incomplete("a status in the watch"))?).await
     }
 
+    /// Waits until one execution has ended, such as one that was QUEUED, and answers its last status as
+    /// [`Client::wait_for_completion`] does. Where the function continues as new, the wait goes on with what follows.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if the instance has no such execution, or how it ended is not known any more.
+    pub async fn wait_for_execution(&self, instance_id: &str, execution_id: &str) -> Result<InstanceStatus, Error> {
+        let ended = self.follow_execution(instance_id, execution_id).end().await?;
+        self.with_payloads(ended).await
+    }
+
     /// The last status of an execution that has ended, with its payloads if they are still there.
     pub(crate) async fn with_payloads(&self, ended: InstanceStatus) -> Result<InstanceStatus, Error> {
         let request =
@@ -151,26 +215,6 @@ impl Client {
             Err(error) if error.code() == Code::NotFound => Ok(ended),
             Err(error) => Err(error),
         }
-    }
-
-    /// Delivers an external event to the live execution; it is durable when this returns.
-    ///
-    /// # Errors
-    /// `FAILED_PRECONDITION` if the instance has ended. It is not tried again by itself: the event could arrive twice.
-    pub async fn raise_event(&self, request: RaiseEventRequest) -> Result<RaiseEventResponse, Error> {
-        let request = self.request(request);
-        self.in_time(async { Ok(self.stub.clone().raise_event(request).await?.into_inner()) }).await
-    }
-
-    /// Ends the live execution at once, and answers the status after the end.
-    ///
-    /// # Errors
-    /// `FAILED_PRECONDITION` if the instance has ended.
-    pub async fn terminate_instance(&self, request: TerminateInstanceRequest) -> Result<InstanceStatus, Error> {
-        let request = self.request(request);
-        let call = async { Ok(self.stub.clone().terminate_instance(request).await?.into_inner()) };
-        let response = self.in_time(call).await?;
-        response.status.ok_or_else(|| Error::incomplete("TerminateInstanceResponse.status"))
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -200,6 +244,7 @@ pub(crate) fn is_terminal(status: RuntimeStatus) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::v1::{ListInstancesRequest, PurgeInstancesRequest};
 
     fn is_send<T: Send>(_: &T) {}
 
@@ -208,7 +253,11 @@ mod tests {
         let client = Client::connect_lazy("http://localhost:1").expect("a valid address");
         is_send(&client.start_singleton(StartSingletonRequest::new("f", "i")));
         is_send(&client.wait_for_completion("i"));
+        is_send(&client.wait_for_execution("i", "e"));
         is_send(&client.watch(WatchStatusRequest::default()).next());
+        is_send(&client.watch_instances(WatchInstancesRequest::of_prefix("")).next_event());
+        is_send(&client.list_all(ListInstancesRequest::default()).next());
+        is_send(&client.purge_all(PurgeInstancesRequest::default()).next());
     }
 
     #[tokio::test]

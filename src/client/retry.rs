@@ -74,7 +74,7 @@ mod tests {
             (detailed(Code::Unavailable, retry()), true, true),
             (detailed(Code::Unknown, unknown()), true, false),
             (Error::from(Status::from_error("broken pipe".into())), true, false),
-            (Error::from(Status::unknown("somebody else's")), false, false),
+            (Error::from(Status::unknown("a proxy's")), true, false),
             (detailed(Code::ResourceExhausted, retry()), false, false),
             (Error::from(Status::already_exists("taken")), false, false),
         ];

@@ -1,15 +1,7 @@
-//! A watch that goes on over lost connections.
+//! A watch of one instance that goes on over lost connections.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
-use tonic::Streaming;
-
-use super::{Client, Error, backoff::Backoff, is_terminal};
+use super::{Client, Error, Interruption, is_terminal, resuming::Resuming};
 use crate::proto::v1::{InstanceStatus, WatchStatusRequest, WatchStatusResponse};
-
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// A watch of one instance. When the connection is lost it goes on after the last revision that was seen, for as long
 /// as the server may come back.
@@ -17,8 +9,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 pub struct Watch {
     client: Client,
     request: WatchStatusRequest,
-    stream: Stream,
-    backoff: Backoff,
+    stream: Resuming<WatchStatusResponse>,
     seen_terminal: bool,
 }
 
@@ -31,6 +22,8 @@ pub struct WatchItem {
     pub sequence: u64,
     /// True if transitions before this item could not be delivered: start afresh from it.
     pub resync: bool,
+    /// True if the instance was purged; the status is the one that it had.
+    pub purged: bool,
 }
 
 /// An item, or that the next one may take longer.
@@ -43,36 +36,15 @@ pub enum WatchEvent {
     Interrupted(Interruption),
 }
 
-/// A watch without its stream.
-#[derive(Debug)]
-pub struct Interruption {
-    /// Why; none if the server ended the stream without a word.
-    pub error: Option<Error>,
-    /// How long until the stream is opened again.
-    pub wait: Duration,
-    /// It goes on after this revision; none if it begins with the current status.
-    pub after_revision: Option<u64>,
-}
-
-#[derive(Debug)]
-enum Stream {
-    Open(Box<Streaming<WatchStatusResponse>>),
-    /// To be opened then.
-    Closed(Instant),
-    /// Nothing follows.
-    Over,
-}
-
 // === impl Watch ===
 
 impl Watch {
     pub(super) fn new(client: Client, request: WatchStatusRequest) -> Watch {
-        let backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        Watch { client, request, stream: Stream::Closed(Instant::now()), backoff, seen_terminal: false }
+        Watch { client, request, stream: Resuming::new(), seen_terminal: false }
     }
 
-    /// The next item; `None` after the terminal status of a watch `until_terminal`. Nothing is lost when this future is
-    /// dropped: call it again.
+    /// The next item; `None` after the last one: the terminal status of a watch `until_terminal`, the end of a watch of
+    /// one execution, or that the instance was purged. Nothing is lost when this future is dropped: call it again.
     ///
     /// # Errors
     /// `NOT_FOUND` if the id was never started and the request does not wait for it, and whatever else the server
@@ -93,7 +65,8 @@ impl Watch {
     /// As [`Watch::next`].
     pub async fn next_event(&mut self) -> Option<Result<WatchEvent, Error>> {
         loop {
-            let error = match self.read().await {
+            let (client, request) = (&self.client, &self.request);
+            let error = match self.stream.read(async { client.watch_status(request.clone()).await }).await {
                 Ok(Some(response)) => match self.take(response) {
                     Some(item) => return Some(Ok(WatchEvent::Item(item))),
                     None => continue,
@@ -101,45 +74,39 @@ impl Watch {
                 Ok(None) => None,
                 Err(error) => Some(error),
             };
-            // What was asked for has been seen, or nothing can be; at most the end of the stream was lost.
-            if matches!(self.stream, Stream::Over) || self.seen_terminal && self.request.until_terminal {
-                self.stream = Stream::Over;
+            if self.stream.is_over() || self.is_complete(error.as_ref()) {
+                self.stream.end();
                 return None;
             }
             return Some(match error {
-                Some(error) if !error.is_transient() => {
-                    self.stream = Stream::Over;
+                Some(error) if !error.is_cut_off() => {
+                    self.stream.end();
                     Err(error)
                 }
-                error => Ok(WatchEvent::Interrupted(self.rest(error))),
+                error => Ok(WatchEvent::Interrupted(self.stream.rest(error, self.request.from_revision))),
             });
         }
     }
 
-    async fn read(&mut self) -> Result<Option<WatchStatusResponse>, Error> {
-        if let Stream::Closed(until) = self.stream {
-            tokio::time::sleep_until(until).await;
-            self.stream = Stream::Open(Box::new(self.client.watch_status(self.request.clone()).await?));
-        }
-        match &mut self.stream {
-            Stream::Open(stream) => Ok(stream.message().await?),
-            Stream::Closed(_) | Stream::Over => Ok(None),
-        }
+    /// Whether nothing is missing when the stream has ended, with this error if with one.
+    ///
+    /// The stream of one execution ends with the execution, which need not be a terminal status: it may have continued
+    /// as new. There the server's word that all was sent is the end; a drain and a broken connection are errors.
+    fn is_complete(&self, error: Option<&Error>) -> bool {
+        let is_of_execution = !self.request.execution_id.is_empty();
+        // At most the end of the stream was lost.
+        self.seen_terminal && (self.request.until_terminal || is_of_execution) || is_of_execution && error.is_none()
     }
 
     /// Remembers where to go on; nothing for a heartbeat.
     fn take(&mut self, response: WatchStatusResponse) -> Option<WatchItem> {
-        self.backoff.reset();
+        self.stream.is_alive();
         let status = response.status.filter(|_| !response.heartbeat)?;
         self.request.from_revision = Some(status.revision);
         self.seen_terminal = is_terminal(status.runtime_status());
-        Some(WatchItem { status, sequence: response.sequence, resync: response.resync })
-    }
-
-    fn rest(&mut self, error: Option<Error>) -> Interruption {
-        let wait = self.backoff.wait_after(error.as_ref());
-        tracing::debug!(?error, ?wait, "the watch was interrupted");
-        self.stream = Stream::Closed(Instant::now() + wait);
-        Interruption { error, wait, after_revision: self.request.from_revision }
+        if response.purged {
+            self.stream.end();
+        }
+        Some(WatchItem { status, sequence: response.sequence, resync: response.resync, purged: response.purged })
     }
 }

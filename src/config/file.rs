@@ -29,6 +29,7 @@ impl Config {
             request_memory,
             payload_bytes_max,
             watchers_max,
+            watch_heartbeat,
             workers_max,
             streams_per_connection,
             drain_timeout,
@@ -38,7 +39,7 @@ impl Config {
             keepalive_timeout,
         } = self;
         let duration = |duration| humantime::format_duration(duration).to_string();
-        let lines: [(&str, toml::Value); 15] = [
+        let lines: [(&str, toml::Value); 16] = [
             ("listen", listen.to_string().into()),
             ("data-dir", data_dir.to_string_lossy().into_owned().into()),
             ("log-format", log.format.name().into()),
@@ -47,6 +48,7 @@ impl Config {
             ("request-memory", duration(*request_memory).into()),
             ("payload-bytes-max", whole(*payload_bytes_max)),
             ("watchers-max", whole(*watchers_max)),
+            ("watch-heartbeat", duration(*watch_heartbeat).into()),
             ("workers-max", whole(*workers_max)),
             ("streams-per-connection", (*streams_per_connection).into()),
             ("drain-timeout", duration(*drain_timeout).into()),

@@ -23,6 +23,7 @@ const LEASE: RangeInclusive<Duration> = SECOND..=HOUR;
 const REQUEST_MEMORY: RangeInclusive<Duration> = MINUTE..=Duration::from_secs(365 * DAY.as_secs());
 const PAYLOAD_BYTES: RangeInclusive<usize> = 1..=limits::PAYLOAD_BYTES_CEILING;
 const WATCHERS: RangeInclusive<usize> = 1..=10_000_000;
+const WATCH_HEARTBEAT: RangeInclusive<Duration> = SECOND..=HOUR;
 const WORKERS: RangeInclusive<usize> = 1..=1_000_000;
 const STREAMS: RangeInclusive<u32> = 1..=1_000_000;
 const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
@@ -86,6 +87,9 @@ impl Config {
             ),
             watchers_max: reader
                 .read("watchers-max", settings.watchers_max, default.watchers_max, |t| count(t, WATCHERS)),
+            watch_heartbeat: reader.read("watch-heartbeat", settings.watch_heartbeat, default.watch_heartbeat, |t| {
+                duration(t, WATCH_HEARTBEAT)
+            }),
             workers_max: reader.read("workers-max", settings.workers_max, default.workers_max, |t| count(t, WORKERS)),
             streams_per_connection: reader.read(
                 "streams-per-connection",

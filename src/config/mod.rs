@@ -42,6 +42,8 @@ pub struct Config {
     pub payload_bytes_max: usize,
     /// The most open watches.
     pub watchers_max: usize,
+    /// How often an idle watch says that it is alive, so that proxies keep it open.
+    pub watch_heartbeat: Duration,
     /// The most connected workers.
     pub workers_max: usize,
     /// The most open streams of one connection.
@@ -87,6 +89,7 @@ impl Default for Config {
             request_memory: Duration::from_secs(24 * 3600),
             payload_bytes_max: limits::PAYLOAD_BYTES_DEFAULT,
             watchers_max: 100_000,
+            watch_heartbeat: Duration::from_secs(30),
             workers_max: 10_000,
             streams_per_connection: 16_384,
             drain_timeout: Duration::from_secs(30),

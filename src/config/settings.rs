@@ -34,6 +34,9 @@ pub struct Settings {
     /// Most open watches [default: 100000]
     #[arg(long, env = "SOLOIST_WATCHERS_MAX", value_name = "COUNT", value_parser = Typed)]
     pub watchers_max: Option<Given>,
+    /// How often an idle watch says that it is alive [default: 30s]
+    #[arg(long, env = "SOLOIST_WATCH_HEARTBEAT", value_name = "DURATION", value_parser = Typed)]
+    pub watch_heartbeat: Option<Given>,
     /// Most connected workers [default: 10000]
     #[arg(long, env = "SOLOIST_WORKERS_MAX", value_name = "COUNT", value_parser = Typed)]
     pub workers_max: Option<Given>,
@@ -93,6 +96,7 @@ impl Settings {
             request_memory: self.request_memory.or(below.request_memory),
             payload_bytes_max: self.payload_bytes_max.or(below.payload_bytes_max),
             watchers_max: self.watchers_max.or(below.watchers_max),
+            watch_heartbeat: self.watch_heartbeat.or(below.watch_heartbeat),
             workers_max: self.workers_max.or(below.workers_max),
             streams_per_connection: self.streams_per_connection.or(below.streams_per_connection),
             drain_timeout: self.drain_timeout.or(below.drain_timeout),

@@ -43,6 +43,7 @@ fn what_is_printed_reads_back_as_the_same() {
         data_dir: "a \"quoted\"\\folder".into(),
         log: LogConfig { filter: "soloist=debug,h2=warn".into(), format: LogFormat::Json },
         lease: Duration::from_millis(1_500),
+        watch_heartbeat: Duration::from_secs(7),
         max_connection_age: Some(Duration::from_secs(5_400)),
         payload_bytes_max: 3 << 20,
         ..Config::default()
@@ -95,13 +96,14 @@ fn a_wrong_value_says_which_where_what_and_what_is_allowed() {
 fn all_wrong_values_are_told_at_once() {
     let told = read(Settings {
         lease: flag("lease", "2h"),
+        watch_heartbeat: flag("watch-heartbeat", "0s"),
         request_memory: flag("request-memory", "1s"),
         log: flag("log", "soloist=loud"),
         max_connection_age: flag("max-connection-age", "never"),
         ..Settings::default()
     })
     .unwrap_err();
-    assert_eq!(told.lines().count(), 4, "{told}");
+    assert_eq!(told.lines().count(), 5, "{told}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::{
     event::{Event, LeaseEnd},
     ids::{Arrival, ExecutionId, FencingToken, InstanceKey, Revision},
     lease::{Cancellation, FinalReport, Lease, NotHeld, Proof},
+    limits,
     queue::{Queue, QueuedStart},
     request::Memory,
     status::{Execution, Spec, Status, View},
@@ -33,6 +34,8 @@ pub struct Instance {
     pub inbox_last: u64,
     pub memory: Memory,
     pub queue: Queue,
+    /// The rows that hold the outputs of former executions, the oldest first.
+    pub former_outputs: Vec<Revision>,
     /// It was purged: callers don't find it. What is left of it are its lease and its remembered requests.
     pub purged: Option<Purged>,
 }
@@ -70,6 +73,7 @@ impl Instance {
             inbox_last: 0,
             memory: Memory::default(),
             queue: Queue::default(),
+            former_outputs: Vec::new(),
             purged: None,
         }
     }
@@ -197,6 +201,7 @@ impl Instance {
             }
             Event::InstancePurged { forget_at } => {
                 self.purged = Some(Purged { forget_at: *forget_at });
+                self.former_outputs = Vec::new();
                 if forget_at.is_none() {
                     self.memory = Memory::default();
                 }
@@ -217,10 +222,20 @@ impl Instance {
         if self.purged.take().is_some() {
             self.born = revision;
             self.sequence = 1;
+        } else {
+            let obsolete = self.obsolete_output().is_some();
+            self.former_outputs.drain(..usize::from(obsolete));
+            self.former_outputs.extend(self.execution.output);
         }
         self.execution = execution;
         self.execution.schedule(now);
         self.await_grant(now.steady);
+    }
+
+    /// The output that is no longer kept once another execution begins.
+    pub fn obsolete_output(&self) -> Option<Revision> {
+        let full = self.former_outputs.len() >= limits::FORMER_OUTPUTS_KEPT;
+        self.former_outputs.first().filter(|_| full && self.execution.output.is_some()).copied()
     }
 
     /// Its start deadline runs from when it could be handed out.

@@ -42,6 +42,9 @@ pub const QUEUE_DEFAULT: u32 = 16;
 pub const QUEUE_CEILING: u32 = 1_000;
 /// Events of an execution's history that are kept, its beginning and end not counted.
 pub const HISTORY_KEPT: u64 = 1_000;
+/// Outputs of an instance's former executions that are kept, for callers that come to read theirs when the next one
+/// has begun.
+pub const FORMER_OUTPUTS_KEPT: usize = 8;
 /// Transitions that are kept for watchers that resume.
 pub const TRANSITIONS_KEPT: u64 = 64;
 /// Functions of one worker, and runs that it takes at a time.

@@ -150,7 +150,8 @@ impl<'a> Journal<'a> {
         let Some(instance) = before.filter(|instance| instance.is_there()) else { return };
         let execution = &instance.execution;
         let input = execution.input.filter(|_| !keep_input);
-        for row in [input, execution.output, execution.custom_status].into_iter().flatten() {
+        // Its output stays a while, for whoever waited for it.
+        for row in [input, execution.custom_status, instance.obsolete_output()].into_iter().flatten() {
             self.delete(Table::Payload, row);
         }
         if execution.history > 0 {

@@ -90,7 +90,7 @@ impl Shared {
         last.ok_or_else(|| Rejection::ExecutionNotFound { id: key.id().into(), execution }.into())
     }
 
-    /// The same, with the payloads that it refers to; those of a former execution are gone.
+    /// The same, with the payloads that it refers to; of a former execution at most the output is still there.
     pub(super) async fn look_with_payloads(
         &self,
         key: &InstanceKey,
@@ -98,18 +98,18 @@ impl Shared {
     ) -> Result<(Sighting, Payloads), Refusal> {
         for _ in 0..PAYLOAD_TRIES {
             let sighting = self.look_at(key, execution).await?;
-            if sighting.is_former {
-                return Ok((sighting, Payloads::default()));
-            }
             let (arrival, execution) = (sighting.arrival, &sighting.transition.view.execution);
-            let wanted = [execution.input, execution.output, execution.custom_status];
+            let wanted = match sighting.is_former {
+                true => [None, execution.output, None],
+                false => [execution.input, execution.output, execution.custom_status],
+            };
             let read = self.read(move |store| {
                 wanted.map(|row| row.map(|row| read_payload(store, arrival, row)).transpose()).into_iter().collect()
             });
             let found: Vec<Option<Option<String>>> = read.await?;
             // A row that is gone was deleted by a newer execution: look again.
             if let [input, output, custom_status] = found.as_slice()
-                && found.iter().all(|payload| *payload != Some(None))
+                && (sighting.is_former || found.iter().all(|payload| *payload != Some(None)))
             {
                 let text = |payload: &Option<Option<String>>| payload.clone().flatten();
                 let payloads =

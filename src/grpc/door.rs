@@ -1,5 +1,7 @@
 //! What every call passes first: is the server taking calls, and which task hub is meant.
 
+use std::time::Duration;
+
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Status, metadata::MetadataMap};
 
@@ -15,6 +17,8 @@ pub struct Door {
     pub engine: Engine,
     /// Bytes of one payload.
     pub payload_bytes_max: usize,
+    /// How often an idle watch says that it is alive, so that proxies keep it open.
+    pub watch_heartbeat: Duration,
     /// Cancelled when the server begins to drain: no new calls, and streams end.
     pub drain: CancellationToken,
     /// The streams' tasks.

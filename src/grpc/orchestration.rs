@@ -1,6 +1,6 @@
 //! `soloist.v1.OrchestrationService`.
 
-use std::{pin::Pin, time::Duration};
+use std::pin::Pin;
 
 use futures_util::stream;
 use tokio_stream::Stream;
@@ -15,9 +15,6 @@ use crate::{
     },
     proto::v1::{self, orchestration_service_server::OrchestrationService},
 };
-
-/// How often an idle watch says that it is alive, so that load balancers keep it open.
-const HEARTBEAT: Duration = Duration::from_secs(30);
 
 pub struct Orchestration {
     pub door: Door,
@@ -170,7 +167,9 @@ impl Watcher {
             biased;
             () = drain.cancelled() => Err(draining()),
             item = self.watch.next() => item.transpose()?.map(|item| self.encode(item)).map_err(Status::from),
-            () = tokio::time::sleep(HEARTBEAT) => Ok(v1::WatchStatusResponse { heartbeat: true, ..Default::default() }),
+            () = tokio::time::sleep(self.door.watch_heartbeat) => {
+                Ok(v1::WatchStatusResponse { heartbeat: true, ..Default::default() })
+            }
         };
         self.ended |= item.is_err();
         Some((item, self))

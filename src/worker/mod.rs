@@ -37,7 +37,7 @@ use tokio::{
     runtime::{self, Handle},
     sync::oneshot,
 };
-use tonic::{Status, metadata::AsciiMetadataValue, transport::Endpoint};
+use tonic::{metadata::AsciiMetadataValue, transport::Endpoint};
 
 pub use self::{
     function::{Failure, Outcome},
@@ -151,7 +151,7 @@ fn watch_over(session: Session, stopped: oneshot::Receiver<()>, mut done: onesho
 }
 
 fn no_thread(error: std::io::Error) -> Error {
-    Status::internal(format!("cannot start the worker: {error}")).into()
+    Error::own(format!("cannot start the worker: {error}"))
 }
 
 // === impl Builder ===

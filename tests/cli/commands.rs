@@ -120,9 +120,25 @@ fn everything_that_is_wrong_is_told_at_once() {
 
 #[test]
 fn what_can_not_be_typed_ends_with_2() {
-    for line in ["start backup", "start f i --on-conflict maybe", "status", "list", "--server https://x:1 status i"] {
+    let lines = [
+        "start backup",
+        "start f i --on-conflict maybe",
+        "status",
+        "purge",
+        "purge i --all",
+        "--server https://x:1 status i",
+    ];
+    for line in lines {
         let done = run(&line.split(' ').collect::<Vec<_>>()).ends_with(2);
         assert!(done.stderr.starts_with("error: ") && done.stdout.is_empty(), "{done:?}");
+    }
+}
+
+#[test]
+fn shells_are_told_how_to_complete() {
+    for (shell, begins) in [("bash", "_soloist() {"), ("zsh", "#compdef soloist"), ("fish", "# Print")] {
+        let done = run(&["completions", shell]).ends_with(0);
+        assert!(done.stdout.starts_with(begins) && done.stdout.contains("terminate"), "{}", done.stdout);
     }
 }
 

@@ -9,7 +9,10 @@ use serde::Serialize;
 use crate::{
     cli::error::Report,
     client::WatchItem,
-    proto::v1::{self, InstanceStatus, RaiseEventResponse, RuntimeStatus, StartOutcome, StartSingletonResponse},
+    proto::v1::{
+        self, ConflictPolicy, HistoryEvent, HistoryEventType, InstanceStatus, RaiseEventResponse, RuntimeStatus,
+        StartOutcome, StartSingletonResponse,
+    },
 };
 
 #[derive(Serialize)]
@@ -31,6 +34,8 @@ pub struct Status<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     completed_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_start_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<&'a str>,
@@ -44,8 +49,27 @@ pub struct Status<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     lease_expires_at: Option<String>,
     pending_reason: &'a str,
+    queued_starts: u32,
     omitted_payloads: &'a [String],
     termination_reason: &'a str,
+}
+
+/// A status with what waits behind it.
+#[derive(Serialize)]
+pub struct StatusAndQueue<'a> {
+    #[serde(flatten)]
+    status: Status<'a>,
+    queue: Vec<QueuedStart<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct QueuedStart<'a> {
+    execution_id: &'a str,
+    function_name: &'a str,
+    conflict_policy: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queued_at: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -64,6 +88,7 @@ pub struct Started<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     first_outcome: Option<String>,
     execution_id: &'a str,
+    queue_position: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status<'a>>,
 }
@@ -74,6 +99,47 @@ pub struct Watched<'a> {
     status: Status<'a>,
     sequence: String,
     resync: bool,
+    purged: bool,
+}
+
+/// All current statuses of a watch of many have been printed.
+#[derive(Serialize)]
+pub struct Synced {
+    pub synced: bool,
+}
+
+/// The current statuses of a watch of many follow anew.
+#[derive(Serialize)]
+pub struct BeginsAgain {
+    pub resync: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Happened<'a> {
+    event_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<String>,
+    r#type: String,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure<'a>>,
+    worker: &'a str,
+    attempt: u32,
+    fencing_token: String,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<String>,
+    sequence: String,
+}
+
+#[derive(Serialize)]
+pub struct Purged {
+    pub purged: u64,
 }
 
 #[derive(Serialize)]
@@ -117,6 +183,7 @@ impl<'a> Status<'a> {
             started_at: status.started_at.as_ref().and_then(moment),
             last_updated_at: status.last_updated_at.as_ref().and_then(moment),
             completed_at: status.completed_at.as_ref().and_then(moment),
+            scheduled_start_at: status.scheduled_start_at.as_ref().and_then(moment),
             input: status.input.as_deref(),
             output: status.output.as_deref(),
             custom_status: status.custom_status.as_deref(),
@@ -126,8 +193,32 @@ impl<'a> Status<'a> {
             attempt: status.attempt,
             lease_expires_at: status.lease_expires_at.as_ref().and_then(moment),
             pending_reason: &status.pending_reason,
+            queued_starts: status.queued_starts,
             omitted_payloads: &status.omitted_payloads,
             termination_reason: &status.termination_reason,
+        }
+    }
+}
+
+// === impl StatusAndQueue ===
+
+impl<'a> StatusAndQueue<'a> {
+    pub fn of(status: &'a InstanceStatus, queue: &'a [v1::QueuedStart]) -> StatusAndQueue<'a> {
+        StatusAndQueue { status: Status::of(status), queue: queue.iter().map(QueuedStart::of).collect() }
+    }
+}
+
+// === impl QueuedStart ===
+
+impl<'a> QueuedStart<'a> {
+    fn of(start: &'a v1::QueuedStart) -> QueuedStart<'a> {
+        QueuedStart {
+            execution_id: &start.execution_id,
+            function_name: &start.function_name,
+            conflict_policy: short(start.conflict_policy, "CONFLICT_POLICY_", |n| {
+                ConflictPolicy::try_from(n).ok().map(|policy| policy.as_str_name())
+            }),
+            queued_at: start.queued_at.as_ref().and_then(moment),
         }
     }
 }
@@ -150,6 +241,7 @@ impl<'a> Started<'a> {
             outcome: outcome(answer.outcome),
             first_outcome: first,
             execution_id: &answer.execution_id,
+            queue_position: answer.queue_position,
             status: answer.status.as_ref().map(Status::of),
         }
     }
@@ -159,7 +251,32 @@ impl<'a> Started<'a> {
 
 impl<'a> Watched<'a> {
     pub fn of(item: &'a WatchItem) -> Watched<'a> {
-        Watched { status: Status::of(&item.status), sequence: item.sequence.to_string(), resync: item.resync }
+        let WatchItem { status, sequence, resync, purged } = item;
+        Watched { status: Status::of(status), sequence: sequence.to_string(), resync: *resync, purged: *purged }
+    }
+}
+
+// === impl Happened ===
+
+impl<'a> Happened<'a> {
+    pub fn of(event: &'a HistoryEvent) -> Happened<'a> {
+        Happened {
+            event_id: event.event_id.to_string(),
+            timestamp: event.timestamp.as_ref().and_then(moment),
+            r#type: short(event.r#type, "HISTORY_EVENT_TYPE_", |n| {
+                HistoryEventType::try_from(n).ok().map(|kind| kind.as_str_name())
+            }),
+            name: &event.name,
+            input: event.input.as_deref(),
+            output: event.output.as_deref(),
+            failure: event.failure.as_ref().map(Failure::of),
+            worker: &event.worker,
+            attempt: event.attempt,
+            fencing_token: event.fencing_token.to_string(),
+            reason: &event.reason,
+            due_at: event.due_at.as_ref().and_then(moment),
+            sequence: event.sequence.to_string(),
+        }
     }
 }
 

@@ -1,21 +1,29 @@
 //! What is printed: data to stdout, as tables for people or as JSON for programs; the rest to stderr.
 
+mod history;
 mod json;
+mod list;
 mod paint;
+mod table;
 #[cfg(test)]
 mod tests;
 mod text;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use self::paint::Paint;
+use self::list::List;
+pub use self::{
+    paint::Paint,
+    table::Table,
+    text::{interrupted as interruption, second, status_name},
+};
 use super::{Error, Exit};
 use crate::{
     client::{Interruption, WatchItem},
-    proto::v1::{InstanceStatus, RaiseEventResponse, StartSingletonResponse},
+    proto::v1::{HistoryEvent, InstanceStatus, QueuedStart, RaiseEventResponse, StartSingletonResponse},
 };
 
 /// How results are printed.
@@ -29,8 +37,38 @@ impl Output {
         Output { json, paint: Paint::for_stdout() }
     }
 
+    /// Whether people look at stdout and what is shown there may be drawn anew.
+    pub fn is_live(&self) -> bool {
+        !self.json && io::stdout().is_terminal()
+    }
+
+    pub fn paint(&self) -> Paint {
+        self.paint
+    }
+
     pub fn status(&self, status: &InstanceStatus) -> Result<(), Error> {
-        self.print(|| json::Status::of(status), || text::status(status, self.paint))
+        self.print(|| json::Status::of(status), || text::status(status, &[], self.paint))
+    }
+
+    pub fn status_and_queue(&self, status: &InstanceStatus, queue: &[QueuedStart]) -> Result<(), Error> {
+        self.print(|| json::StatusAndQueue::of(status, queue), || text::status(status, queue, self.paint))
+    }
+
+    pub fn list(&self) -> List<'_> {
+        List::new(self)
+    }
+
+    /// The head of the table that `happened` goes on with.
+    pub fn history_begins(&self) -> Result<(), Error> {
+        if self.json { Ok(()) } else { write(&history::head()) }
+    }
+
+    pub fn happened(&self, event: &HistoryEvent) -> Result<(), Error> {
+        self.print(|| json::Happened::of(event), || history::event(event))
+    }
+
+    pub fn purged(&self, count: u64) -> Result<(), Error> {
+        self.print(|| json::Purged { purged: count }, || text::purged(count))
     }
 
     pub fn started(&self, answer: &StartSingletonResponse) -> Result<(), Error> {
@@ -56,6 +94,26 @@ impl Output {
             notice("some transitions could not be delivered; this is the status now:");
         }
         self.print(|| json::Watched::of(item), || text::watched(item, self.paint))
+    }
+
+    /// The head of the table that `watched_among_many` goes on with.
+    pub fn watch_of_many_begins(&self) -> Result<(), Error> {
+        if self.json { Ok(()) } else { write(&text::watch_of_many_head()) }
+    }
+
+    pub fn watched_among_many(&self, item: &WatchItem) -> Result<(), Error> {
+        self.print(|| json::Watched::of(item), || text::watched_among_many(item, self.paint))
+    }
+
+    pub fn synced(&self) -> Result<(), Error> {
+        self.print(|| json::Synced { synced: true }, String::new)
+    }
+
+    pub fn begins_again(&self) -> Result<(), Error> {
+        if !self.json {
+            notice("some transitions may be missing here; these are the statuses now:");
+        }
+        self.print(|| json::BeginsAgain { resync: true }, String::new)
     }
 
     /// A transition, for people who wait.

@@ -8,25 +8,45 @@ use super::paint::Paint;
 use crate::{
     cli::error,
     client::{Interruption, WatchItem},
-    proto::v1::{InstanceStatus, RaiseEventResponse, RuntimeStatus, StartOutcome, StartSingletonResponse},
+    proto::v1::{
+        ConflictPolicy, Failure, InstanceStatus, QueuedStart, RaiseEventResponse, RuntimeStatus, StartOutcome,
+        StartSingletonResponse,
+    },
 };
 
 /// Names and values, one line each; values of several lines are indented.
-struct Rows(Vec<(String, String)>);
+#[derive(Default)]
+pub struct Rows(Vec<(String, String)>);
 
-pub fn status(status: &InstanceStatus, paint: Paint) -> String {
-    let mut rows = Rows(Vec::new());
+pub fn status(status: &InstanceStatus, queue: &[QueuedStart], paint: Paint) -> String {
+    let mut rows = Rows::default();
     rows.instance(status, paint);
+    for (place, start) in (1..).zip(queue) {
+        let QueuedStart { execution_id, function_name, .. } = start;
+        let policy = match start.conflict_policy() {
+            ConflictPolicy::Coalesce => "coalesce",
+            ConflictPolicy::Unspecified
+            | ConflictPolicy::Fail
+            | ConflictPolicy::UseExisting
+            | ConflictPolicy::Replace
+            | ConflictPolicy::Queue => "queue",
+        };
+        let since = start.queued_at.as_ref().map(moment).unwrap_or_default();
+        rows.add(&format!("queued {place}"), &format!("{execution_id}  {since}  {policy:8}  {function_name}"));
+    }
     rows.to_text()
 }
 
 pub fn started(answer: &StartSingletonResponse, paint: Paint) -> String {
-    let mut rows = Rows(Vec::new());
+    let mut rows = Rows::default();
     let outcome = match answer.first_outcome() {
         StartOutcome::Unspecified => outcome(answer.outcome()).to_owned(),
         first => format!("{}; the first request: {}", outcome(answer.outcome()), outcome(first)),
     };
     rows.add("outcome", &outcome);
+    if answer.queue_position != 0 {
+        rows.add("place in the queue", &answer.queue_position.to_string());
+    }
     let status = answer.status.as_ref();
     // With a request that was done before, the instance may be further on than the execution that it started.
     if status.is_none_or(|status| status.execution_id != answer.execution_id) {
@@ -38,8 +58,14 @@ pub fn started(answer: &StartSingletonResponse, paint: Paint) -> String {
     rows.to_text()
 }
 
+pub fn purged(count: u64) -> String {
+    let mut rows = Rows::default();
+    rows.add("purged", &count.to_string());
+    rows.to_text()
+}
+
 pub fn raised(answer: &RaiseEventResponse) -> String {
-    let mut rows = Rows(Vec::new());
+    let mut rows = Rows::default();
     rows.add("event", &answer.sequence.to_string());
     rows.add("execution", &answer.execution_id);
     rows.to_text()
@@ -50,7 +76,20 @@ pub fn watch_head() -> String {
     row(["UPDATED", "SEQUENCE", "REVISION", "STATUS", "ATTEMPT", "EXECUTION", "WORKER"].map(String::from), |s| s)
 }
 
+/// As above, with each item's instance instead of its execution.
+pub fn watch_of_many_head() -> String {
+    row(["UPDATED", "SEQUENCE", "REVISION", "STATUS", "ATTEMPT", "INSTANCE", "WORKER"].map(String::from), |s| s)
+}
+
 pub fn watched(item: &WatchItem, paint: Paint) -> String {
+    watched_as(item, &item.status.execution_id, paint)
+}
+
+pub fn watched_among_many(item: &WatchItem, paint: Paint) -> String {
+    watched_as(item, &item.status.instance_id, paint)
+}
+
+fn watched_as(item: &WatchItem, name: &str, paint: Paint) -> String {
     let status = &item.status;
     let runtime = status.runtime_status();
     let cells = [
@@ -59,15 +98,17 @@ pub fn watched(item: &WatchItem, paint: Paint) -> String {
         status.revision.to_string(),
         status_name(runtime).into(),
         status.attempt.to_string(),
-        status.execution_id.clone(),
+        name.into(),
         status.worker.clone(),
     ];
-    let mut notes = Rows(Vec::new());
+    let mut notes = Rows::default();
     notes.payloads(status);
     notes.ending(status);
     notes.add("pending", &status.pending_reason);
-    let notes: String = notes.to_text().lines().map(|line| format!("  {line}\n")).collect();
-    row(cells, |cell| paint.status(runtime, &cell)) + &notes
+    if item.purged {
+        notes.add("purged", "the instance is deleted");
+    }
+    row(cells, |cell| paint.status(runtime, &cell)) + &notes.to_notes()
 }
 
 pub fn interrupted(interruption: &Interruption) -> String {
@@ -89,7 +130,7 @@ pub fn progress(status: &InstanceStatus) -> String {
 // === impl Rows ===
 
 impl Rows {
-    fn add(&mut self, name: &str, value: &str) {
+    pub fn add(&mut self, name: &str, value: &str) {
         if !value.is_empty() {
             self.0.push((name.into(), value.into()));
         }
@@ -112,6 +153,10 @@ impl Rows {
         }
         self.add("worker", &status.worker);
         self.moment("lease expires", status.lease_expires_at.as_ref());
+        if status.queued_starts != 0 {
+            self.add("queued starts", &status.queued_starts.to_string());
+        }
+        self.moment("scheduled start", status.scheduled_start_at.as_ref());
         self.moment("created", status.created_at.as_ref());
         self.moment("started", status.started_at.as_ref());
         self.moment("last updated", status.last_updated_at.as_ref());
@@ -132,15 +177,24 @@ impl Rows {
     }
 
     fn ending(&mut self, status: &InstanceStatus) {
-        if let Some(failure) = &status.failure {
+        self.failure(status.failure.as_ref());
+        self.add("reason", &status.termination_reason);
+    }
+
+    pub fn failure(&mut self, failure: Option<&Failure>) {
+        if let Some(failure) = failure {
             self.add("failure", &format!("{}: {}", failure.error_type, failure.message));
             self.add("details", &failure.details);
         }
-        self.add("reason", &status.termination_reason);
     }
 
     fn moment(&mut self, name: &str, timestamp: Option<&Timestamp>) {
         self.add(name, &timestamp.map(moment).unwrap_or_default());
+    }
+
+    /// The rows below a line that they say more about.
+    pub fn to_notes(&self) -> String {
+        self.to_text().lines().map(|line| format!("  {line}\n")).collect()
     }
 
     fn to_text(&self) -> String {
@@ -157,7 +211,7 @@ fn row(cells: [String; 7], paint: impl FnOnce(String) -> String) -> String {
     format!("{}\n", text.trim_end())
 }
 
-fn status_name(status: RuntimeStatus) -> &'static str {
+pub fn status_name(status: RuntimeStatus) -> &'static str {
     match status {
         RuntimeStatus::Unspecified => "unknown",
         RuntimeStatus::Pending => "Pending",
@@ -182,9 +236,18 @@ fn outcome(outcome: StartOutcome) -> &'static str {
 }
 
 /// RFC 3339, to the millisecond; what can't be a time is shown as it came.
-fn moment(timestamp: &Timestamp) -> String {
+pub fn moment(timestamp: &Timestamp) -> String {
+    shown(timestamp, humantime::format_rfc3339_millis)
+}
+
+/// Like `moment`, where there is little room.
+pub fn second(timestamp: &Timestamp) -> String {
+    shown(timestamp, humantime::format_rfc3339_seconds)
+}
+
+fn shown<T: ToString>(timestamp: &Timestamp, format: impl FnOnce(SystemTime) -> T) -> String {
     match SystemTime::try_from(*timestamp) {
-        Ok(time) => humantime::format_rfc3339_millis(time).to_string(),
+        Ok(time) => format(time).to_string(),
         Err(_) => format!("{}.{:09}s", timestamp.seconds, timestamp.nanos),
     }
 }

@@ -60,6 +60,7 @@ pub fn encode_instance(key: &InstanceKey, instance: &Instance) -> Vec<u8> {
         inbox_last: instance.inbox_last,
         purged: instance.purged.map(|purged| disk::Purged { forget_at: purged.forget_at.map(|at| at.0) }),
         queued_starts: instance.queue.len(),
+        former_outputs: instance.former_outputs.iter().map(|row| row.0).collect(),
     }
     .encode_to_vec()
 }
@@ -82,6 +83,7 @@ pub fn decode_instance(arrival: Arrival, bytes: &[u8], now: Now) -> Result<(Inst
         inbox_last: record.inbox_last,
         memory: Memory::default(),
         queue: Queue::default(),
+        former_outputs: record.former_outputs.into_iter().map(Revision).collect(),
         purged: record.purged.map(|purged| Purged { forget_at: purged.forget_at.map(Steady) }),
     };
     Ok((key, instance))

@@ -143,3 +143,21 @@ async fn hubs_are_watched_apart() {
     client.start_singleton(request).await.expect("it is free there too");
     assert_eq!(next(&mut stream).await.status.expect("a status").function_name, "g");
 }
+
+/// As often as the server is told to; the default would take a minute.
+#[tokio::test]
+async fn an_idle_watch_says_that_it_is_alive() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with(folder.path(), &["--watch-heartbeat", "1s"], &LONG);
+    let mut client = server.client().await;
+    client.start_singleton(start("f", "i")).await.expect("it is free");
+    let begun = std::time::Instant::now();
+    let mut stream = watch(&client, of("i")).await;
+    assert_eq!(told(&next(&mut stream).await), (1, RuntimeStatus::Pending));
+    for _ in 0..2 {
+        let item = comes(&mut stream).await.expect("the watch goes on").expect("it does not end");
+        let only_heartbeat = v1::WatchStatusResponse { heartbeat: true, ..Default::default() };
+        assert_eq!(item, only_heartbeat);
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}

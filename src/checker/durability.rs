@@ -12,7 +12,8 @@ use super::{
 /// The first violation of each kind.
 pub fn check(record: &Record, rules: &Rules) -> Vec<Violation> {
     let told = told(record);
-    let found = [started_twice(record), event_lost(record), gone(record, rules, &told), contradiction(record, &told)];
+    let found =
+        [started_twice(record), event_lost(record, rules), gone(record, rules, &told), contradiction(record, &told)];
     found.into_iter().flatten().collect()
 }
 
@@ -108,8 +109,20 @@ fn started_twice(record: &Record) -> Option<Violation> {
     None
 }
 
+impl Record {
+    /// Whether a call was told that it began the execution, or put it into the queue.
+    pub(super) fn begins(&self, execution: &str) -> bool {
+        self.operations.iter().filter_map(Operation::answer).any(|answer| match answer {
+            Answer::Started { execution: begun, .. }
+            | Answer::Replaced { execution: begun, .. }
+            | Answer::Queued { execution: begun, .. } => begun == execution,
+            _ => false,
+        })
+    }
+}
+
 /// Each event that was acknowledged has a number of its own, above those that were acknowledged before it was raised.
-fn event_lost(record: &Record) -> Option<Violation> {
+fn event_lost(record: &Record, rules: &Rules) -> Option<Violation> {
     let mut raised: Vec<(u64, &Operation)> = record
         .operations
         .iter()
@@ -121,7 +134,9 @@ fn event_lost(record: &Record) -> Option<Violation> {
     raised.sort_by_key(|(sequence, operation)| (*sequence, operation.called));
     let pair = raised.windows(2).find(|pair| {
         let ((lower, first), (higher, second)) = (pair[0], pair[1]);
-        lower == higher || second.precedes(first)
+        // In another life the numbers may begin anew.
+        let between = (first.called.min(second.called), first.returned_at().max(second.returned_at()));
+        (lower == higher || second.precedes(first)) && !rules.sweeps && !purged_between(record, between.0, between.1)
     })?;
     let what = format!("event {} was acknowledged, and later there is room for event {}", pair[1].0, pair[0].0);
     let mut piece = vec![Line::operation(pair[0].1), Line::operation(pair[1].1)];
@@ -149,7 +164,7 @@ fn gone(record: &Record, rules: &Rules, told: &[Said<'_>]) -> Option<Violation> 
             }
         }
         let is_gone = |before: &&Said<'_>| match said.what {
-            What::Absent => !rules.sweeps && !purged_between(record, before, said),
+            What::Absent => !rules.sweeps && !purged_between(record, before.asked.unwrap_or(0), said.heard),
             What::Present => false,
             What::Seen(seen) => seen.revision < before.revision(),
         };
@@ -168,12 +183,12 @@ fn gone(record: &Record, rules: &Rules, told: &[Said<'_>]) -> Option<Violation> 
     None
 }
 
-/// Whether the instance may have been purged after the one was said and before the other.
-fn purged_between(record: &Record, before: &Said<'_>, after: &Said<'_>) -> bool {
+/// Whether the instance may have been purged between these moments.
+fn purged_between(record: &Record, after: Tick, before: Tick) -> bool {
     record.operations.iter().any(|operation| {
-        let is_purge = matches!(operation.call, Call::Purge { .. })
-            && matches!(operation.answer(), None | Some(Answer::Purged));
-        is_purge && operation.called <= after.heard && before.asked.is_none_or(|asked| operation.returned_at() >= asked)
+        let is_purge =
+            matches!(operation.call, Call::Purge { .. }) && matches!(operation.answer(), None | Some(Answer::Purged));
+        is_purge && operation.called <= before && operation.returned_at() >= after
     })
 }
 

@@ -339,7 +339,9 @@ pub enum ItemKind {
     /// The execution that is watched was withdrawn from the queue; the revision is the instance's.
     Withdrawn,
     /// The instance is gone; its last state. Whether the watcher was told that it missed transitions before.
-    Purged { gap: bool },
+    Purged {
+        gap: bool,
+    },
 }
 
 /// How a watch was closed.

@@ -4,8 +4,7 @@ use std::fmt;
 
 use super::history::{
     Answer, Call, Closing, Grant, Incident, InstanceId, ItemKind, LeaseEnd, Mark, Operation, Policy, Report, Request,
-    Sighting,
-    Tick, Watch,
+    Sighting, Tick, Watch,
 };
 
 /// A promise that was broken for one instance id.

@@ -140,9 +140,9 @@ impl Stream<'_> {
             if wrong.is_some() {
                 return wrong;
             }
-            // What had not ended may have continued as another one.
-            let continues = before.is_some_and(|before| before.kind != ItemKind::Waiting);
-            if execution.is_some_and(|execution| execution != item.seen.execution && !continues) {
+            // What had not ended may have continued as another one, which no call began.
+            let is_other = execution.is_some_and(|execution| execution != item.seen.execution);
+            if is_other && self.record.begins(&item.seen.execution) {
                 let what = format!("it watches another execution than {}", item.seen.execution);
                 return Some(self.violation(Kind::ForeignAnswer, what, &[Line::item(self.watch, index)]));
             }
@@ -161,7 +161,9 @@ impl Stream<'_> {
             _ if was_last => Kind::WatchWentBack,
             ItemKind::Transition if item.sequence == before.sequence + 1 => return None,
             // What others do meanwhile is none of its business.
-            ItemKind::Transition if is_of_one && before.kind == ItemKind::Waiting && item.sequence > before.sequence => {
+            ItemKind::Transition
+                if is_of_one && before.kind == ItemKind::Waiting && item.sequence > before.sequence =>
+            {
                 return self.skipped(before.seen.revision, index);
             }
             ItemKind::Purged { gap } if item.sequence == before.sequence || gap && item.sequence > before.sequence => {
@@ -192,11 +194,7 @@ impl Stream<'_> {
         let seen = &self.watch.items[index].seen;
         let missing = self.known.of_execution(&seen.execution, after, seen.revision)?;
         let what = format!("a transition of {} is missing", seen.execution);
-        Some(self.violation(
-            Kind::WatchGap,
-            what,
-            &[Line::item(missing.0, missing.1), Line::item(self.watch, index)],
-        ))
+        Some(self.violation(Kind::WatchGap, what, &[Line::item(missing.0, missing.1), Line::item(self.watch, index)]))
     }
 
     /// What is gone had ended, and somebody wanted it gone.

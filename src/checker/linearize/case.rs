@@ -8,7 +8,9 @@ use std::{
 
 use crate::checker::{
     Rules,
-    history::{Answer, Call, Item, ItemKind, Operation, Outcome, Policy, Record, Report, Sighting, Status, Tick, Watch},
+    history::{
+        Answer, Call, Item, ItemKind, Operation, Outcome, Policy, Record, Report, Sighting, Status, Tick, Watch,
+    },
     lives::Lives,
     model::{Ask, Body, Facts, Name, Op, Seen, Start, Told, Visit},
 };
@@ -28,6 +30,8 @@ pub struct Case {
     pub claimed: Rc<HashSet<Name>>,
     /// Whether starts may have waited before the first of the calls.
     pub may_hide: bool,
+    /// Whether events may be numbered anew, in another life of the id.
+    pub may_be_purged: bool,
     /// All names are lower than this.
     pub names: usize,
 }
@@ -83,6 +87,7 @@ impl Case {
         }
         case.claimed = Rc::new(case.ops.iter().filter_map(Op::claims).collect());
         case.may_hide = !rules.begins_empty || case.ops.iter().any(Op::may_wait);
+        case.may_be_purged = record.may_be_purged(rules);
         case.names = names.0.len();
         (case.visits, case.visit_sources) = passage.visits(rules.begins_empty);
         case
@@ -207,10 +212,8 @@ impl<'a> Names<'a> {
         let (ask, told, seen, aside) = match &watch.execution {
             None => (Ask::Read, Told::Status, seen, None),
             // Its place in the queue is not said.
-            Some(_) if item.kind == ItemKind::Waiting => {
-                (Ask::ReadOf(self.name(&item.seen.execution)), Told::Waiting(None), None, seen)
-            }
-            Some(_) => (Ask::ReadOf(self.name(&item.seen.execution)), Told::Status, None, seen),
+            Some(of) if item.kind == ItemKind::Waiting => (Ask::ReadOf(self.name(of)), Told::Waiting(None), None, seen),
+            Some(of) => (Ask::ReadOf(self.name(of)), Told::Status, None, seen),
         };
         Op { called: watch.opened, returned: item.at, ask, told: Some(told), begins: None, seen, aside }
     }
@@ -379,9 +382,7 @@ impl Op {
         match &self.ask {
             Ask::Start(start) => match told {
                 Told::Joined(_) => start.request.is_none() && !start.signal,
-                told => {
-                    !matches!(told, Told::Started(_) | Told::Replaced(_) | Told::Queued(..) | Told::Coalesced(..))
-                }
+                told => !matches!(told, Told::Started(_) | Told::Replaced(_) | Told::Queued(..) | Told::Coalesced(..)),
             },
             Ask::Restart { .. } => !matches!(told, Told::Started(_)),
             Ask::Read | Ask::ReadOf(_) | Ask::RaiseEvent { .. } => true,

@@ -99,7 +99,7 @@ impl<'a> Search<'a> {
             visits_by[index] = visits_by[index].min(visits_by[index + 1]);
         }
         let event = |told| match told {
-            Some(Told::EventRaised(_, sequence)) => Some(sequence),
+            Some(Told::EventRaised(_, sequence)) if !case.may_be_purged => Some(sequence),
             _ => None,
         };
         let mut open = 0;
@@ -239,9 +239,11 @@ impl<'a> Search<'a> {
                 return vec![(Step::Call(number), state.clone())];
             }
             // An end that nobody caused is a guess: only where nothing else fits.
-            let is_guess = |next: &State| !state.is_ended() && (is_of_ended(op) || op.only_looks() && is_other(state, next));
+            let is_guess =
+                |next: &State| !state.is_ended() && (is_of_ended(op) || op.only_looks() && is_other(state, next));
             let order = |next: State| ((is_guess(&next), op.returned), Step::Call(number), next);
-            answered.extend(next.drain(..).map(order));
+            // What changes least is tried first.
+            answered.extend(next.drain(..).rev().map(order));
         }
         let mut choices = self.open_choices(state, &open);
         if let Some(next) = visited {

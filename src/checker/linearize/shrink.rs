@@ -192,7 +192,8 @@ impl Case {
     /// Nothing of it, but what is known of the whole.
     fn empty(&self, is_piece: bool) -> Case {
         let claimed = Rc::clone(&self.claimed);
-        Case { is_piece, claimed, may_hide: self.may_hide, names: self.names, ..Case::default() }
+        let Case { may_hide, may_be_purged, names, .. } = *self;
+        Case { is_piece, claimed, may_hide, may_be_purged, names, ..Case::default() }
     }
 
     /// A transition whose predecessor goes is no longer known to be the next one.

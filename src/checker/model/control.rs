@@ -117,9 +117,7 @@ impl Model<'_> {
         number: u32,
     ) -> Vec<State> {
         match told {
-            None | Some(Told::Purged) => {
-                self.ended_at(state, expected, number).iter().map(State::purged).collect()
-            }
+            None | Some(Told::Purged) => self.ended_at(state, expected, number).iter().map(State::purged).collect(),
             Some(Told::StillLive) => {
                 let live = self.live_at(state, expected, number).into_iter();
                 live.filter_map(|state| self.observed(state, op)).collect()
@@ -143,11 +141,13 @@ impl Model<'_> {
                 ended.filter_map(|state| self.observed(state, op)).collect()
             }
             Told::ExecutionMismatch => {
-                let Some(expected) = expected else { return Vec::new() };
-                let is_there = state.phase != Phase::Absent && state.execution() != Some(Who::Named(expected));
-                let elsewhere = op.seen.is_none_or(|seen| seen.execution != expected);
-                let next = (is_there && elsewhere).then(|| self.observed(state.clone(), op));
-                next.flatten().into_iter().collect()
+                let Some(expected) = expected.map(Who::Named) else { return Vec::new() };
+                let is_it = |state: &State| state.execution() == Some(expected);
+                let next = match op.seen {
+                    Some(_) => self.observed(state.clone(), op).filter(|next| !is_it(next)),
+                    None => self.elsewhere(state, is_it),
+                };
+                next.into_iter().collect()
             }
             _ => Vec::new(),
         }

@@ -161,9 +161,10 @@ impl Model<'_> {
         }
     }
 
-    /// The state if it is live; where it may be anything, in each way.
+    /// The states in which it is live: as it is, or after those that wait have begun by themselves. Where it may be
+    /// anything, in each way.
     fn live(&self, state: &State, number: u32) -> Vec<State> {
-        match state.phase {
+        let mut live = match state.phase {
             Phase::Anything => LIVE.map(|status| state.pinned(Who::Former(number), status)).into(),
             Phase::Present { status, .. } if status.is_live() => vec![state.clone()],
             Phase::Present { .. } if state.hides => {
@@ -172,7 +173,11 @@ impl Model<'_> {
                 hidden.into_iter().chain(first.dequeue().then_some(first)).collect()
             }
             Phase::Absent | Phase::Present { .. } => Vec::new(),
+        };
+        while let Some(last) = live.last().filter(|last| self.by_itself && !last.queue.is_empty()) {
+            live.push(last.clone().shown().ended_as(Status::Failed));
         }
+        live
     }
 
     /// The state if it has ended, perhaps just now and by itself, and nothing waits.

@@ -1,5 +1,7 @@
 //! Starts that wait for the live execution to end.
 
+use std::cmp::Ordering;
+
 use super::{
     Model,
     op::{Name, Op, Seen, Start, Told},
@@ -13,7 +15,7 @@ impl Model<'_> {
         let live = self.live(state, number).into_iter();
         match told {
             Told::Queued(execution, position) => {
-                let at_place = live.filter_map(|state| self.until_so_many(state, position.checked_sub(1)?));
+                let at_place = live.filter_map(|state| at(state.queue.len(), position.checked_sub(1)? as usize, state));
                 let queued = at_place.filter_map(|state| self.queued(state, op, start, Who::Named(execution)));
                 queued.filter_map(|state| self.observed(state, op)).collect()
             }
@@ -22,7 +24,7 @@ impl Model<'_> {
                 coalesced.filter_map(|state| self.observed(state, op)).collect()
             }
             Told::QueueFull(waiting) if waiting >= start.max_queue => {
-                let full = live.filter_map(|state| self.until_so_many(state, waiting));
+                let full = live.filter_map(|state| at(state.queue.len(), waiting as usize, state));
                 full.filter(|state| !self.coalesces(state, start)).collect()
             }
             // The start that waits is one of another function.
@@ -90,7 +92,7 @@ impl Model<'_> {
         told: Option<(Name, u32)>,
     ) -> Option<State> {
         let mut state = match told {
-            Some((_, position)) => self.until_place(state, place, position)?,
+            Some((_, position)) => at(place + 1, position as usize, state)?,
             None => state,
         };
         let place = state.queue.iter().position(|waiting| waiting.coalesces)?;
@@ -128,36 +130,14 @@ impl Model<'_> {
         }
         next
     }
+}
 
-    /// So many wait: those before them have begun, one after the other, by themselves.
-    fn until_so_many(&self, state: State, waiting: u32) -> Option<State> {
-        let more = state.queue.len().checked_sub(waiting as usize);
-        match more {
-            Some(0) => Some(if state.hides { state.shown() } else { state }),
-            Some(more) => self.after(state, more),
-            None => state.hides.then_some(state),
-        }
-    }
-
-    /// What is known to wait at this place waits at that position.
-    pub(super) fn until_place(&self, state: State, place: usize, position: u32) -> Option<State> {
-        match (place + 1).checked_sub(position as usize) {
-            Some(0) => Some(if state.hides { state.shown() } else { state }),
-            Some(more) => self.after(state, more),
-            None => state.hides.then_some(state),
-        }
-    }
-
-    /// After so many that wait have begun by themselves.
-    fn after(&self, state: State, begun: usize) -> Option<State> {
-        if !self.by_itself && !state.hides {
-            return None;
-        }
-        let mut next = state.shown();
-        for _ in 0..begun {
-            next = next.ended_as(Status::Failed);
-        }
-        Some(next)
+/// The state if it comes to this number with what is known to wait, or with what may wait before that.
+pub(super) fn at(known: usize, told: usize, state: State) -> Option<State> {
+    match known.cmp(&told) {
+        Ordering::Equal => Some(if state.hides { state.shown() } else { state }),
+        Ordering::Less => state.hides.then_some(state),
+        Ordering::Greater => None,
     }
 }
 

@@ -3,8 +3,10 @@
 use super::{
     Model,
     op::{Name, Op, Seen, Told},
+    queue::at,
     state::{Phase, State, Who},
 };
+use crate::checker::history::Status;
 
 impl Model<'_> {
     pub(super) fn read_of(&self, state: &State, op: &Op, execution: Name, told: Told, number: u32) -> Vec<State> {
@@ -12,10 +14,13 @@ impl Model<'_> {
             (Told::NotFound, _) => self.absent(state, number),
             (Told::ExecutionNotFound, _) => self.without(state, execution).into_iter().collect(),
             (Told::Status, Some(seen)) => {
-                let mut latest = state.clone();
-                let is_latest = self.is_at(&mut latest, Some(execution));
-                let latest = Some(latest).filter(|_| is_latest).and_then(|latest| self.sees(latest, Some(seen)));
-                latest.into_iter().chain(self.followed(state, execution)).collect()
+                // It may go on as another one, which no call began.
+                if seen.execution != execution && self.facts.claimed.contains(&seen.execution) {
+                    return Vec::new();
+                }
+                // Else others have followed it.
+                let latest = self.sees(state.clone(), Some(seen));
+                latest.into_iter().chain(self.without(state, seen.execution)).collect()
             }
             (Told::Waiting(position), Some(seen)) => {
                 let live = self.live(state, number).into_iter();
@@ -27,19 +32,25 @@ impl Model<'_> {
 
     /// The state in which the execution is neither the latest nor waits.
     pub(super) fn without(&self, state: &State, execution: Name) -> Option<State> {
-        let is_there = state.phase != Phase::Absent;
-        let is_it = state.execution() == Some(Who::Named(execution)) || state.place(Who::Named(execution)).is_some();
-        (is_there && !is_it).then(|| state.clone())
+        let who = Who::Named(execution);
+        self.elsewhere(state, |state| state.execution() == Some(who) || state.place(who).is_some())
     }
 
-    /// The state in which others have followed it.
-    fn followed(&self, state: &State, execution: Name) -> Option<State> {
-        // Where its beginning was told of, that was before.
-        let has_been = self.facts.is_piece
-            || !self.facts.rules.begins_empty
-            || self.has_begun(execution)
-            || !self.facts.claimed.contains(&execution);
-        self.without(state, execution).filter(|_| has_been)
+    /// The state in which it is not this, perhaps after those that wait have begun by themselves.
+    pub(super) fn elsewhere(&self, state: &State, is_this: impl Fn(&State) -> bool) -> Option<State> {
+        if state.phase == Phase::Absent {
+            return None;
+        }
+        let mut next = state.clone();
+        while self.by_itself && is_this(&next) && !next.queue.is_empty() {
+            next = next.shown().ended_as(Status::Failed);
+        }
+        // Where there is more than is known, anything may have taken its place.
+        let is_open = state.hides || self.by_itself && !self.facts.rules.reports_recorded;
+        match is_this(&next) {
+            false => Some(next),
+            true => is_open.then(|| state.clone()),
+        }
     }
 
     fn waits(&self, mut state: State, execution: Name, position: Option<u32>, seen: Seen) -> Option<State> {
@@ -49,7 +60,7 @@ impl Model<'_> {
         });
         let mut next = match place {
             Some(place) => match position {
-                Some(position) => self.until_place(state, place, position)?,
+                Some(position) => at(place + 1, position as usize, state)?,
                 None => state,
             },
             None => Some(state).filter(|state| state.hides)?,

@@ -126,14 +126,7 @@ impl Model<'_> {
         self.observed(next, op)
     }
 
-    fn deduplicated(
-        &self,
-        state: &State,
-        op: &Op,
-        recall: Recall,
-        outcome: Outcome,
-        execution: Name,
-    ) -> Option<State> {
+    fn deduplicated(&self, state: &State, op: &Op, recall: Recall, outcome: Outcome, execution: Name) -> Option<State> {
         let mut next = state.clone();
         match recall {
             Recall::Unused => return None,

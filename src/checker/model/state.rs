@@ -102,8 +102,20 @@ pub(super) struct Remembered {
 impl State {
     /// A number that stands for the state.
     pub fn fingerprint(&self) -> u128 {
-        let State { phase, floor, settled, former, resumes, queue, hides, is_reborn, token, lease, last_report, memory } =
-            self;
+        let State {
+            phase,
+            floor,
+            settled,
+            former,
+            resumes,
+            queue,
+            hides,
+            is_reborn,
+            token,
+            lease,
+            last_report,
+            memory,
+        } = self;
         let stands = (phase, floor, settled, former, resumes, queue, hides, is_reborn);
         digest(&(stands, token, lease, last_report)) ^ memory.fingerprint
     }

@@ -45,6 +45,15 @@ pub fn wall_time() -> SystemTime {
     SystemTime::now()
 }
 
+/// A time as people see it, for those who write it out.
+impl From<Timestamp> for SystemTime {
+    fn from(at: Timestamp) -> SystemTime {
+        let from_epoch = Duration::from_micros(at.0.unsigned_abs());
+        let time = if at.0 < 0 { UNIX_EPOCH.checked_sub(from_epoch) } else { UNIX_EPOCH.checked_add(from_epoch) };
+        time.unwrap_or(UNIX_EPOCH)
+    }
+}
+
 fn since_epoch(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

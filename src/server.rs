@@ -14,10 +14,13 @@ use crate::{
     core::time::Span,
     engine::{self, EndError, Engine, RecoveryError},
     entropy::SystemEntropy,
-    grpc::{DECODE_BYTES_MAX, Door, Orchestration, Work},
+    grpc::{DECODE_BYTES_MAX, Door, Maintenance, Orchestration, Work},
     proto::{
         FILE_DESCRIPTOR_SET,
-        v1::{orchestration_service_server::OrchestrationServiceServer, worker_service_server::WorkerServiceServer},
+        v1::{
+            maintenance_service_server::MaintenanceServiceServer,
+            orchestration_service_server::OrchestrationServiceServer, worker_service_server::WorkerServiceServer,
+        },
     },
     store::embedded::{self, Embedded, OpenError},
 };
@@ -33,9 +36,10 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 type Orchestrations = OrchestrationServiceServer<Orchestration>;
 type Workers = WorkerServiceServer<Work>;
+type Maintaining = MaintenanceServiceServer<Maintenance>;
 
 /// What health is asked for; the empty name is the server as a whole.
-const SERVICES: [&str; 3] = ["", Orchestrations::NAME, Workers::NAME];
+const SERVICES: [&str; 4] = ["", Orchestrations::NAME, Workers::NAME, Maintaining::NAME];
 
 /// Why the server could not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +119,7 @@ async fn open(config: &Config) -> Result<Engine, ServeError> {
     let engine_config = engine::Config {
         lease_ttl: Span::from(config.lease),
         request_memory: Span::from(config.request_memory),
+        retention: config.retention.map(Span::from),
         watchers_max: config.watchers_max,
         workers_max: config.workers_max,
     };
@@ -130,6 +135,7 @@ async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Route
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<Orchestrations>().await;
     reporter.set_serving::<Workers>().await;
+    reporter.set_serving::<Maintaining>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -142,6 +148,7 @@ async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Route
         lease_duration: config.lease * 2 / 3,
         heartbeat_interval: config.lease / 5,
     });
+    let maintenance = Maintaining::new(Maintenance { door: door.clone() });
     let mut server = tonic::transport::Server::builder()
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -156,7 +163,8 @@ async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Route
         .add_service(reflection().build_v1().map_err(could_not_run)?)
         .add_service(reflection().build_v1alpha().map_err(could_not_run)?)
         .add_service(orchestrations.max_decoding_message_size(DECODE_BYTES_MAX))
-        .add_service(workers.max_decoding_message_size(DECODE_BYTES_MAX));
+        .add_service(workers.max_decoding_message_size(DECODE_BYTES_MAX))
+        .add_service(maintenance);
     Ok((reporter, router))
 }
 

@@ -24,7 +24,7 @@ const FLOORS: [(&str, &[&str]); 17] = [
     // It judges the others, so it knows none of them.
     ("checker", &[]),
     ("server", &["core", "proto", "clock", "entropy", "store", "engine", "grpc", "config"]),
-    ("cli", &["proto", "clock", "client", "worker", "config", "telemetry", "server"]),
+    ("cli", &["proto", "clock", "store", "client", "worker", "config", "telemetry", "server"]),
     // The roots name what there is.
     ("lib", &[]),
     ("main", &["cli"]),

@@ -97,7 +97,7 @@ impl Owner {
 
     /// The batch that comes next; counted when it is committed.
     fn batch(&self, writes: Vec<Write>) -> Batch {
-        let Claim { partition, epoch, sequence, revision } = self.0;
+        let Claim { partition, epoch, sequence, revision, .. } = self.0;
         Batch { partition, epoch, sequence: sequence + 1, revision: Revision(revision.0 + 10), writes }
     }
 
@@ -182,7 +182,7 @@ fn a_new_store_is_empty_and_unclaimed<E: Engine>() {
     assert_empty(engine.store());
     let all: Vec<PartitionId> = PartitionId::all().collect();
     let claims = engine.store().claim(&all).expect("claims");
-    let expected = |partition| Claim { partition, epoch: 1, sequence: 0, revision: Revision(0) };
+    let expected = |partition| Claim { partition, epoch: 1, sequence: 0, revision: Revision(0), restored: Revision(0) };
     assert_eq!(claims, all.into_iter().map(expected).collect::<Vec<_>>());
 }
 
@@ -332,7 +332,8 @@ fn a_sequence_must_follow<E: Engine>() {
 
 fn nobody_writes_without_a_claim<E: Engine>() {
     let engine = E::new();
-    let claim = Claim { partition: PartitionId(5), epoch: 0, sequence: 0, revision: Revision(0) };
+    let claim =
+        Claim { partition: PartitionId(5), epoch: 0, sequence: 0, revision: Revision(0), restored: Revision(0) };
     assert_fenced(engine.store(), &[Owner(claim).batch(vec![])]);
 }
 
@@ -340,7 +341,7 @@ fn an_unknown_partition_is_nobodys<E: Engine>() {
     let engine = E::new();
     let partition = PartitionId(PARTITIONS);
     assert!(engine.store().claim(&[PartitionId(0), partition]).is_err());
-    let claim = Claim { partition, epoch: 1, sequence: 0, revision: Revision(0) };
+    let claim = Claim { partition, epoch: 1, sequence: 0, revision: Revision(0), restored: Revision(0) };
     assert_fenced(engine.store(), &[Owner(claim).batch(vec![])]);
     assert_eq!(Owner::of(engine.store(), 0).0.epoch, 1, "a refused claim raises no epoch");
 }

@@ -12,13 +12,13 @@ use std::{
 
 use soloist::{
     proto::v1::{
-        Accepted, Cancel, CancelReason, Claim, Drain, Event, HeartbeatAcked, Registered, Run as Given, WorkRequest,
-        WorkResponse,
+        Accepted, Cancel, CancelReason, Claim, Drain, Event, HeartbeatAcked, Registered, Resume, Run as Given, Suspend,
+        WorkRequest, WorkResponse,
         work_request::Message,
         work_response::Message as Answer,
         worker_service_server::{WorkerService, WorkerServiceServer},
     },
-    worker::{Cancellation, Failure, Outcome, Run, Worker},
+    worker::{Cancellation, Cancelled, Failure, Outcome, Run, Worker},
 };
 use tokio::{
     net::TcpListener,
@@ -96,10 +96,22 @@ impl Line {
     }
 
     async fn register(&mut self, lease: Duration, interval: Duration, continued: Vec<Claim>) -> Vec<Claim> {
+        self.register_suspended(lease, interval, continued, Vec::new()).await
+    }
+
+    /// The same, and some of the runs that go on are suspended.
+    async fn register_suspended(
+        &mut self,
+        lease: Duration,
+        interval: Duration,
+        continued: Vec<Claim>,
+        suspended: Vec<Claim>,
+    ) -> Vec<Claim> {
         let (_, message) = self.hear().await;
         let Message::Register(register) = message else { panic!("first comes Register: {message:?}") };
         let length = |length: Duration| prost_types::Duration::try_from(length).ok();
-        let registered = Registered { lease_duration: length(lease), heartbeat_interval: length(interval), continued };
+        let (lease_duration, heartbeat_interval) = (length(lease), length(interval));
+        let registered = Registered { lease_duration, heartbeat_interval, continued, suspended };
         self.say(Answer::Registered(registered)).await;
         register.held
     }
@@ -119,6 +131,31 @@ impl Line {
     async fn cancel(&self, id: &str, reason: CancelReason) {
         let cancel = Cancel { claim: Some(claim(id)), reason: reason.into(), ..Cancel::default() };
         self.say(Answer::Cancel(cancel)).await;
+    }
+
+    async fn suspend(&self, id: &str) {
+        self.say(Answer::Suspend(Suspend { claim: Some(claim(id)) })).await;
+    }
+
+    async fn resume(&self, id: &str) {
+        self.say(Answer::Resume(Resume { claim: Some(claim(id)) })).await;
+    }
+
+    /// Hears a report that must be `Progress` and confirms it.
+    async fn hear_progress(&mut self, id: &str) -> Option<String> {
+        let (sequence, message) = self.hear().await;
+        let Message::Progress(progress) = message else { panic!("not Progress: {message:?}") };
+        self.accept(id, sequence).await;
+        progress.custom_status
+    }
+
+    /// Hears, and answers, some heartbeats and nothing else.
+    async fn hear_only_heartbeats(&mut self) {
+        for _ in 0..5 {
+            let (sequence, message) = self.hear_any().await;
+            let Message::Heartbeat(heartbeat) = message else { panic!("not Heartbeat: {message:?}") };
+            self.say(Answer::HeartbeatAcked(HeartbeatAcked { sequence, renewed: heartbeat.claims })).await;
+        }
     }
 
     /// Hears a report that must be `Completed` and confirms it.
@@ -391,6 +428,100 @@ async fn a_worker_comes_back_within_its_lease_whatever_it_is_asked_to_wait() {
     let (_, message) = line.hear().await;
     assert!(matches!(message, Message::EventsAcked(_)), "{message:?}");
     assert_eq!(line.hear_output("a").await.as_deref(), Some("go"));
+    playing.stop().await;
+}
+
+/// Says when it is suspended, and returns when it is not any more.
+async fn pause(run: Run) -> Result<&'static str, Failure> {
+    run.suspended().await?;
+    run.progress(if run.is_suspended() { "paused" } else { "not paused" }).await?;
+    run.resumed().await?;
+    Ok(if run.is_suspended() { "still paused" } else { "went on" })
+}
+
+#[tokio::test]
+async fn a_suspended_function_pauses_until_it_is_resumed() {
+    let (address, mut opened) = stage().await;
+    let playing = play(address, pause);
+    let mut line = next(&mut opened).await;
+    line.register(LONG, Duration::from_millis(20), Vec::new()).await;
+    line.hand_out("a").await;
+    line.hear_only_heartbeats().await;
+    line.suspend("a").await;
+    assert_eq!(line.hear_progress("a").await.as_deref(), Some("paused"));
+    line.hear_only_heartbeats().await;
+    line.resume("a").await;
+    assert_eq!(line.hear_output("a").await.as_deref(), Some("went on"));
+    playing.stop().await;
+}
+
+#[tokio::test]
+async fn a_reconnect_says_whether_a_function_is_suspended_still() {
+    const PULSE: Duration = Duration::from_millis(20);
+    let (address, mut opened) = stage().await;
+    let playing = play(address, pause);
+    let mut line = next(&mut opened).await;
+    line.register(LONG, PULSE, Vec::new()).await;
+    line.hand_out("a").await;
+    // The Suspend was missed.
+    drop(line);
+    let mut line = next(&mut opened).await;
+    line.register_suspended(LONG, PULSE, vec![claim("a")], vec![claim("a")]).await;
+    assert_eq!(line.hear_progress("a").await.as_deref(), Some("paused"));
+    // Nothing was missed.
+    drop(line);
+    let mut line = next(&mut opened).await;
+    line.register_suspended(LONG, PULSE, vec![claim("a")], vec![claim("a")]).await;
+    line.suspend("a").await;
+    line.hear_only_heartbeats().await;
+    // The Resume was missed.
+    drop(line);
+    let mut line = next(&mut opened).await;
+    line.register(LONG, PULSE, vec![claim("a")]).await;
+    assert_eq!(line.hear_output("a").await.as_deref(), Some("went on"));
+    playing.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_suspended_before_it_begins_is_so_from_its_first_moment() {
+    let (address, mut opened) = stage().await;
+    let playing = play(address, |run: Run| async move { Ok(run.is_suspended().to_string()) });
+    let mut line = next(&mut opened).await;
+    line.register(LONG, LONG, Vec::new()).await;
+    line.say(Answer::Run(given("a"))).await;
+    line.suspend("a").await;
+    let (sequence, message) = line.hear().await;
+    assert!(matches!(message, Message::Accept(_)), "{message:?}");
+    line.accept("a", sequence).await;
+    assert_eq!(line.hear_output("a").await.as_deref(), Some("true"));
+    playing.stop().await;
+}
+
+#[tokio::test]
+async fn a_paused_function_hears_that_it_is_to_stop() {
+    let (address, mut opened) = stage().await;
+    let (sender, mut told) = mpsc::unbounded_channel();
+    let playing = play(address, move |run: Run| {
+        let sender = sender.clone();
+        async move {
+            run.suspended().await?;
+            // The answer may come too late for this.
+            drop(run.progress("paused").await);
+            sender.send(run.resumed().await).expect("the story listens");
+            Ok(())
+        }
+    });
+    let mut line = next(&mut opened).await;
+    line.register(LONG, LONG, Vec::new()).await;
+    line.hand_out("a").await;
+    line.suspend("a").await;
+    line.hear_progress("a").await;
+    line.cancel("a", CancelReason::Terminated).await;
+    let told = timeout(PATIENCE, told.recv()).await.expect("it goes on").expect("the function told");
+    assert_eq!(told, Err(Cancelled { reason: Cancellation::Terminated }));
+    let (sequence, message) = line.hear().await;
+    assert!(matches!(message, Message::Stopped(_)), "{message:?}");
+    line.accept("a", sequence).await;
     playing.stop().await;
 }
 

@@ -1,8 +1,10 @@
 //! The program: what people type, and what becomes of it.
 
+mod backup;
 mod completions;
 mod connect;
 mod dev;
+mod download;
 mod error;
 mod exit;
 mod filter;
@@ -16,6 +18,7 @@ mod payload;
 mod purge;
 mod raise;
 mod restart;
+mod restore;
 mod resume;
 mod samples;
 mod serve;
@@ -90,6 +93,10 @@ enum Command {
     Health(health::Args),
     /// Print what a shell needs to complete command lines
     Completions(completions::Args),
+    /// Copy a running server's store into a file
+    Backup(backup::Args),
+    /// Make a data folder from a backup
+    Restore(restore::Args),
 }
 
 /// Does what the command line says.
@@ -122,6 +129,8 @@ async fn dispatch(command: Command, client: &ClientArgs, output: &Output) -> Res
         Command::Purge(args) => purge::run(args, client, output).await,
         Command::Health(args) => health::run(args, client, output).await,
         Command::Completions(args) => completions::run(&args),
+        Command::Backup(args) => backup::run(args, client, output).await,
+        Command::Restore(args) => restore::run(args, output),
     }
 }
 
@@ -141,6 +150,8 @@ fn runtime(command: &Command) -> io::Result<Runtime> {
         | Command::Restart(_)
         | Command::Purge(_)
         | Command::Health(_)
+        | Command::Backup(_)
+        | Command::Restore(_)
         | Command::Completions(_) => Builder::new_current_thread(),
     }
     .enable_all()

@@ -32,7 +32,7 @@ fn hello(run: &Run) -> Result<String, Failure> {
     Ok(greeting(name.as_deref()))
 }
 
-/// Sleeps for the seconds that it is given, and says each second how far it is.
+/// Sleeps for the seconds that it is given, and says each second how far it is. While it is suspended no time passes.
 async fn sleep(run: &Run) -> Result<String, Failure> {
     let allowed = format!("a number of seconds up to {SLEEP_SECONDS_MAX}");
     let seconds = json(run.input(), &allowed)?.unwrap_or(10);
@@ -40,9 +40,11 @@ async fn sleep(run: &Run) -> Result<String, Failure> {
         return Err(bad_input(&allowed));
     }
     for passed in 1..=seconds {
+        run.resumed().await?;
         time::sleep(Duration::from_secs(1)).await;
         run.progress(format!(r#""{passed} of {seconds} s""#)).await?;
     }
+    run.resumed().await?;
     Ok(format!(r#""slept {seconds} s""#))
 }
 
@@ -53,6 +55,7 @@ async fn counter(run: &Run) -> Result<Outcome, Failure> {
     run.progress(sum.to_string()).await?;
     loop {
         let event = run.next_event().await?;
+        run.resumed().await?;
         match event.name.as_str() {
             "stop" => return Ok(Outcome::Completed(Some(sum.to_string()))),
             "add" => {

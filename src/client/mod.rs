@@ -206,8 +206,11 @@ impl Client {
 
     /// The last status of an execution that has ended, with its payloads if they are still there.
     pub(crate) async fn with_payloads(&self, ended: InstanceStatus) -> Result<InstanceStatus, Error> {
-        let request =
-            GetStatusRequest { instance_id: ended.instance_id.clone(), include_payloads: true, ..Default::default() };
+        let request = GetStatusRequest {
+            instance_id: ended.instance_id.clone(),
+            execution_id: ended.execution_id.clone(),
+            include_payloads: true,
+        };
         match retry::retry(Error::is_transient, || self.get_status(request.clone())).await {
             Ok(status) if status.execution_id == ended.execution_id => Ok(status),
             Ok(_) => Ok(ended),

@@ -103,6 +103,10 @@ impl Watch {
         self.stream.is_alive();
         let status = response.status.filter(|_| !response.heartbeat)?;
         self.request.from_revision = Some(status.revision);
+        // Where it was continued as new, the server may have forgotten what it was continued from.
+        if !self.request.execution_id.is_empty() {
+            self.request.execution_id.clone_from(&status.execution_id);
+        }
         self.seen_terminal = is_terminal(status.runtime_status());
         if response.purged {
             self.stream.end();

@@ -27,6 +27,7 @@ impl Config {
             log,
             lease,
             request_memory,
+            retention,
             payload_bytes_max,
             watchers_max,
             watch_heartbeat,
@@ -39,13 +40,14 @@ impl Config {
             keepalive_timeout,
         } = self;
         let duration = |duration| humantime::format_duration(duration).to_string();
-        let lines: [(&str, toml::Value); 16] = [
+        let lines: [(&str, toml::Value); 17] = [
             ("listen", listen.to_string().into()),
             ("data-dir", data_dir.to_string_lossy().into_owned().into()),
             ("log-format", log.format.name().into()),
             ("log", log.filter.clone().into()),
             ("lease", duration(*lease).into()),
             ("request-memory", duration(*request_memory).into()),
+            ("retention", duration(retention.unwrap_or_default()).into()),
             ("payload-bytes-max", whole(*payload_bytes_max)),
             ("watchers-max", whole(*watchers_max)),
             ("watch-heartbeat", duration(*watch_heartbeat).into()),

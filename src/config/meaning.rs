@@ -21,6 +21,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 const LEASE: RangeInclusive<Duration> = SECOND..=HOUR;
 const REQUEST_MEMORY: RangeInclusive<Duration> = MINUTE..=Duration::from_secs(365 * DAY.as_secs());
+const RETENTION: RangeInclusive<Duration> = SECOND..=Duration::from_secs(36_500 * DAY.as_secs());
 const PAYLOAD_BYTES: RangeInclusive<usize> = 1..=limits::PAYLOAD_BYTES_CEILING;
 const WATCHERS: RangeInclusive<usize> = 1..=10_000_000;
 const WATCH_HEARTBEAT: RangeInclusive<Duration> = SECOND..=HOUR;
@@ -79,6 +80,7 @@ impl Config {
             request_memory: reader.read("request-memory", settings.request_memory, default.request_memory, |t| {
                 duration(t, REQUEST_MEMORY)
             }),
+            retention: reader.read("retention", settings.retention, default.retention, retention),
             payload_bytes_max: reader.read(
                 "payload-bytes-max",
                 settings.payload_bytes_max,
@@ -199,6 +201,13 @@ fn connection_age(text: &str) -> Result<Option<Duration>, String> {
         return Ok(None);
     }
     duration(text, CONNECTION_AGE).map(Some).map_err(|allowed| format!("off, or {allowed}"))
+}
+
+fn retention(text: &str) -> Result<Option<Duration>, String> {
+    if text == "0" || humantime::parse_duration(text).is_ok_and(|duration| duration.is_zero()) {
+        return Ok(None);
+    }
+    duration(text, RETENTION).map(Some).map_err(|allowed| format!("0, or {allowed}"))
 }
 
 fn count<N: FromStr + PartialOrd + Display>(text: &str, range: RangeInclusive<N>) -> Result<N, String> {

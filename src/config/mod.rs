@@ -38,6 +38,8 @@ pub struct Config {
     pub lease: Duration,
     /// How long a start's request id is remembered.
     pub request_memory: Duration,
+    /// How long an instance is kept after it has ended; for ever if absent.
+    pub retention: Option<Duration>,
     /// The most bytes of one payload: input, output, event, custom status.
     pub payload_bytes_max: usize,
     /// The most open watches.
@@ -87,6 +89,7 @@ impl Default for Config {
             log: LogConfig::default(),
             lease: Duration::from_secs(15),
             request_memory: Duration::from_secs(24 * 3600),
+            retention: Some(Duration::from_secs(30 * 24 * 3600)),
             payload_bytes_max: limits::PAYLOAD_BYTES_DEFAULT,
             watchers_max: 100_000,
             watch_heartbeat: Duration::from_secs(30),

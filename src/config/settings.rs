@@ -28,6 +28,9 @@ pub struct Settings {
     /// How long the request id of a start is remembered [default: 24h]
     #[arg(long, env = "SOLOIST_REQUEST_MEMORY", value_name = "DURATION", value_parser = Typed)]
     pub request_memory: Option<Given>,
+    /// How long an instance is kept after it has ended; 0 keeps all [default: 30d]
+    #[arg(long, env = "SOLOIST_RETENTION", value_name = "DURATION", value_parser = Typed)]
+    pub retention: Option<Given>,
     /// Largest input, output, event or custom status [default: 1MiB]
     #[arg(long, env = "SOLOIST_PAYLOAD_BYTES_MAX", value_name = "BYTES", value_parser = Typed)]
     pub payload_bytes_max: Option<Given>,
@@ -94,6 +97,7 @@ impl Settings {
             log: self.log.or(below.log),
             lease: self.lease.or(below.lease),
             request_memory: self.request_memory.or(below.request_memory),
+            retention: self.retention.or(below.retention),
             payload_bytes_max: self.payload_bytes_max.or(below.payload_bytes_max),
             watchers_max: self.watchers_max.or(below.watchers_max),
             watch_heartbeat: self.watch_heartbeat.or(below.watch_heartbeat),

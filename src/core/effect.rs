@@ -14,7 +14,7 @@ use super::{
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Tell the watchers.
-    Publish(News),
+    Publish(Arc<News>),
     /// The lease is over: its worker has room for another run.
     EndClaim { claim: ClaimId, expired: bool },
     /// Tell the holder of the lease to stop.
@@ -84,7 +84,7 @@ impl Outlook {
 
 /// What `events` call for, beyond what was outstanding `before` them.
 pub fn effects(before: Outlook, events: &[Event], news: Vec<News>, after: &Instance) -> Vec<Effect> {
-    let mut effects: Vec<Effect> = news.into_iter().map(Effect::Publish).collect();
+    let mut effects: Vec<Effect> = news.into_iter().map(|news| Effect::Publish(Arc::new(news))).collect();
     let ended = before.lease.filter(|(proof, _)| after.lease.as_ref().is_none_or(|lease| lease.proof() != *proof));
     if let Some((proof, _)) = ended {
         let expired = events.contains(&Event::LeaseEnded(LeaseEnd::Expired));

@@ -6,6 +6,7 @@ use super::{
     event::Event,
     ids::{FencingToken, Name},
     instance::Instance,
+    limits,
     status::Failure,
     time::{Now, Timestamp},
 };
@@ -22,9 +23,30 @@ pub struct HistoryEvent {
 pub enum Happened {
     RunGranted { worker: Name, attempt: u32, token: FencingToken },
     RetryScheduled { attempt: u32, failure: Option<Arc<Failure>>, due_at: Timestamp },
-    EventRaised { sequence: u64, name: Name, input: Option<Arc<str>> },
+    EventRaised { sequence: u64, name: Name, input: EventInput },
     ExecutionSuspended { reason: Arc<str> },
     ExecutionResumed { reason: Arc<str> },
+}
+
+/// The input of an event, as far as the history keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EventInput {
+    Kept(Option<Arc<str>>),
+    /// It was larger than the history keeps.
+    Omitted {
+        bytes: u64,
+    },
+}
+
+impl EventInput {
+    fn of(input: Option<&Arc<str>>) -> EventInput {
+        match input {
+            Some(input) if input.len() > limits::HISTORY_INPUT_BYTES_MAX => {
+                EventInput::Omitted { bytes: input.len() as u64 }
+            }
+            input => EventInput::Kept(input.cloned()),
+        }
+    }
 }
 
 impl HistoryEvent {
@@ -41,9 +63,11 @@ impl HistoryEvent {
                 failure: failure.clone(),
                 due_at: now.shown(*at),
             },
-            Event::EventRaised { name, input } => {
-                Happened::EventRaised { sequence: after.inbox_last, name: name.clone(), input: input.clone() }
-            }
+            Event::EventRaised { name, input } => Happened::EventRaised {
+                sequence: after.inbox_last,
+                name: name.clone(),
+                input: EventInput::of(input.as_ref()),
+            },
             Event::ExecutionSuspended { reason } => Happened::ExecutionSuspended { reason: reason.clone() },
             Event::ExecutionResumed { reason } => Happened::ExecutionResumed { reason: reason.clone() },
             Event::ExecutionStarted { .. }

@@ -1,6 +1,6 @@
 //! Names and numbers that identify things. Whoever holds one holds a valid one.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 use super::limits;
 
@@ -125,6 +125,12 @@ impl TaskHub {
     }
 
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for TaskHub {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

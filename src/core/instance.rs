@@ -1,6 +1,6 @@
 //! An instance, and how each event changes it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     event::{Event, LeaseEnd},
@@ -10,7 +10,7 @@ use super::{
     queue::{Queue, QueuedStart},
     request::Memory,
     status::{Execution, Spec, Status, View},
-    time::{Now, Span, Steady, Timestamp},
+    time::{Now, Steady, Timestamp},
 };
 use crate::mutant::Mutant;
 
@@ -104,8 +104,11 @@ impl Instance {
                 self.begin(Execution::begin(*execution, &former.spec, former.input, at), revision, now);
             }
             Event::ExecutionDequeued => {
-                if let Some(QueuedStart { execution, spec, input, .. }) = self.queue.pop() {
-                    self.begin(Execution::begin(execution, &spec, input, at), revision, now);
+                if let Some(QueuedStart { execution, spec, input, queued_at, .. }) = self.queue.pop() {
+                    // It was accepted when it was queued; the wall clock may have been set back since.
+                    let created_at = queued_at.min(at);
+                    let execution = Execution { created_at, ..Execution::begin(execution, &spec, input, at) };
+                    self.begin(execution, revision, now);
                 }
             }
             Event::StartQueued { execution, spec, input, coalesces } => self.queue.push(QueuedStart {
@@ -202,6 +205,7 @@ impl Instance {
             Event::InstancePurged { forget_at } => {
                 self.purged = Some(Purged { forget_at: *forget_at });
                 self.former_outputs = Vec::new();
+                self.execution.forget();
                 if forget_at.is_none() {
                     self.memory = Memory::default();
                 }
@@ -264,6 +268,14 @@ impl Instance {
         Ok(())
     }
 
+    /// A fresh owner has taken it over. Its lease counts anew: the worker could not renew it meanwhile.
+    pub fn taken_over(&mut self, now: Now) {
+        if let Some(lease) = &mut self.lease {
+            lease.renew(now.steady);
+        }
+        self.execution.reschedule(now);
+    }
+
     /// Whether a worker could be granted it at once.
     pub fn is_grantable(&self) -> bool {
         let stands = |lease: &Lease| lease.cancelled.is_none() || !Mutant::SkipLeaseWait.is_on();
@@ -304,6 +316,7 @@ impl Instance {
             lease_expires_at: self.lease.as_ref().map(|lease| now.shown(lease.expires_at)),
             queued_starts: self.queue.len(),
             queue_position: 0,
+            purged: !self.is_there(),
         }
     }
 
@@ -322,6 +335,7 @@ impl Instance {
             lease_expires_at: None,
             queued_starts: self.queue.len() - position,
             queue_position: position,
+            purged: false,
         })
     }
 }
@@ -362,8 +376,12 @@ impl Execution {
 
     /// It waits for the time that it was scheduled for, if that lies ahead.
     fn schedule(&mut self, now: Now) {
-        let ahead = self.spec.start_at.map(|at| Span::from_micros(at.0.saturating_sub(now.wall.0)));
-        self.scheduled = ahead.filter(|ahead| *ahead > Span::ZERO).map(|ahead| now.steady + ahead);
+        self.scheduled = self.spec.start_at.map(|at| now.moment_of(at)).filter(|moment| *moment > now.steady);
+    }
+
+    /// Where the steady clock begins anew, the time that it was scheduled for is another moment.
+    fn reschedule(&mut self, now: Now) {
+        self.scheduled = self.scheduled.and(self.spec.start_at).map(|at| now.moment_of(at));
     }
 
     /// If it could be handed out from now on, its start deadline runs.
@@ -380,6 +398,23 @@ impl Execution {
         self.status = Status::Suspended;
         self.start_left = self.start_by.take().map(|due| due - now);
         self.last_updated_at = at;
+    }
+
+    /// What a purge leaves: which execution it was, and when it last changed.
+    fn forget(&mut self) {
+        let Spec { function, worker_kind, retry, .. } = &*self.spec;
+        self.spec = Arc::new(Spec {
+            function: function.clone(),
+            version: String::new(),
+            tags: BTreeMap::new(),
+            worker_kind: *worker_kind,
+            retry: *retry,
+            start_deadline: None,
+            run_timeout: None,
+            start_at: None,
+        });
+        (self.input, self.output, self.custom_status) = (None, None, None);
+        (self.failure, self.termination_reason) = (None, None);
     }
 
     fn resume(&mut self, at: Timestamp) {

@@ -37,6 +37,8 @@ pub const DURATION_MAX: Span = Span::from_secs(365 * 24 * 3600);
 pub const REMEMBERED_REQUESTS_MAX: usize = 1_000;
 /// External events of one instance that no worker has acknowledged.
 pub const INBOX_EVENTS_MAX: u64 = 1_000;
+/// Bytes of an event's input that the history keeps; a larger one is left out of it.
+pub const HISTORY_INPUT_BYTES_MAX: usize = 4 << 10;
 /// Starts that may wait behind a live execution: unless the start says otherwise, and the most that it can say.
 pub const QUEUE_DEFAULT: u32 = 16;
 pub const QUEUE_CEILING: u32 = 1_000;
@@ -47,6 +49,10 @@ pub const HISTORY_KEPT: u64 = 1_000;
 pub const FORMER_OUTPUTS_KEPT: usize = 8;
 /// Transitions that are kept for watchers that resume.
 pub const TRANSITIONS_KEPT: u64 = 64;
+/// Instances of one page of a list, and of one step of a purge.
+pub const PAGE_MAX: usize = 1_000;
+/// Instance ids that one stream watches by name.
+pub const WATCHED_IDS_MAX: usize = 1_000;
 /// Functions of one worker, and runs that it takes at a time.
 pub const WORKER_FUNCTIONS_MAX: usize = 1_000;
 pub const WORKER_RUNS_MAX: u32 = 10_000;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    ids::{ExecutionId, FencingToken, InstanceKey, Name, Revision},
+    ids::{Arrival, ExecutionId, FencingToken, InstanceKey, Name, Revision},
     policy::{RetryPolicy, WorkerKind},
     time::{Span, Steady, Timestamp},
 };
@@ -93,6 +93,8 @@ pub struct View {
     pub queued_starts: u32,
     /// The place in the queue, from 1, of an execution that waits there; else 0.
     pub queue_position: u32,
+    /// The instance was purged: callers are not shown it.
+    pub purged: bool,
 }
 
 /// A change that watchers see, with its number: per instance, from 1, without gaps.
@@ -104,7 +106,14 @@ pub struct Transition {
 
 /// What watchers are told.
 #[derive(Clone, Debug, PartialEq)]
-pub enum News {
+pub struct News {
+    /// The arrival of the instance that it is about.
+    pub arrival: Arrival,
+    pub told: Told,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
     /// A change of the instance, with its number.
     Transition(Transition),
     /// A start was withdrawn from the queue: those who watch its execution care.
@@ -133,9 +142,9 @@ impl Status {
 
 impl News {
     pub fn view(&self) -> &View {
-        match self {
-            News::Transition(transition) | News::Purged(transition) => &transition.view,
-            News::Withdrawn(view) => view,
+        match &self.told {
+            Told::Transition(transition) | Told::Purged(transition) => &transition.view,
+            Told::Withdrawn(view) => view,
         }
     }
 }

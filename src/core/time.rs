@@ -29,15 +29,6 @@ impl Timestamp {
     }
 }
 
-impl From<Timestamp> for std::time::SystemTime {
-    fn from(at: Timestamp) -> std::time::SystemTime {
-        let from_epoch = std::time::Duration::from_micros(at.0.unsigned_abs());
-        let moved =
-            if at.0 < 0 { Self::UNIX_EPOCH.checked_sub(from_epoch) } else { Self::UNIX_EPOCH.checked_add(from_epoch) };
-        moved.unwrap_or(Self::UNIX_EPOCH)
-    }
-}
-
 impl Span {
     pub const ZERO: Span = Span(0);
 
@@ -97,6 +88,11 @@ impl Sub for Steady {
 }
 
 impl Now {
+    /// The moment on the steady clock of a time that people gave: now if that has passed.
+    pub fn moment_of(self, time: Timestamp) -> Steady {
+        self.steady + Span::from_micros(time.0.saturating_sub(self.wall.0))
+    }
+
     /// What people are shown for a moment on the steady clock.
     pub fn shown(self, moment: Steady) -> Timestamp {
         Timestamp(self.wall.0.saturating_add(moment.0.saturating_sub(self.steady.0)))

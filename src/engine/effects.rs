@@ -12,7 +12,7 @@ use crate::core::{
     command::{Command, Grant},
     effect::Effect,
     ids::{ClaimId, InstanceKey},
-    status::News,
+    status::Told,
 };
 use crate::mutant::Mutant;
 
@@ -42,6 +42,8 @@ impl Shared {
                 Effect::EndClaim { claim, expired } => freed = self.end_claim(claim, expired),
                 Effect::Cancel { claim, why } => self.tell(claim, |s| s.cancel(claim, StopReason::Cancelled(why))),
                 Effect::HandOut(run) => {
+                    // It may stand on the board again: suspended and resumed between its offer and the grant.
+                    self.dispatch.withdraw(key);
                     let (proof, session) = (run.proof, self.dispatch.session_of(run.proof.claim));
                     if !session.is_some_and(|session| session.hand_out(key.clone(), run)) {
                         self.take_back(key, proof);
@@ -105,17 +107,15 @@ impl Shared {
 /// Only in a mutant.
 fn is_dropped(effect: &Effect) -> bool {
     match effect {
-        Effect::Publish(News::Transition(transition)) => {
-            Mutant::DropPublication.is_on() && transition.sequence.is_multiple_of(5)
-        }
+        Effect::Publish(news) => match &news.told {
+            Told::Transition(transition) => Mutant::DropPublication.is_on() && transition.sequence.is_multiple_of(5),
+            Told::Withdrawn(_) | Told::Purged(_) => false,
+        },
         Effect::EndClaim { .. } => Mutant::DropClaimEnd.is_on(),
         Effect::HandOut(_) => Mutant::DropHandOut.is_on(),
         Effect::DeliverEvents { .. } => Mutant::DropEvents.is_on(),
         Effect::Offer(_) => Mutant::DropOffer.is_on(),
         Effect::Arm(_) => Mutant::DropTimer.is_on(),
-        Effect::Publish(News::Withdrawn(_) | News::Purged(_))
-        | Effect::Pace { .. }
-        | Effect::Cancel { .. }
-        | Effect::Withdraw => false,
+        Effect::Pace { .. } | Effect::Cancel { .. } | Effect::Withdraw => false,
     }
 }

@@ -10,7 +10,7 @@ use crate::{
         ids::{Arrival, ExecutionId, InstanceKey, Revision},
         instance::Instance,
         limits,
-        status::{News, Status, Transition},
+        status::{News, Status, Told, Transition},
         time::Now,
     },
     mutant::Mutant,
@@ -89,7 +89,9 @@ impl<'a> Journal<'a> {
                 if forget_at.is_none() {
                     self.delete_through(Table::Request, Write::NUMBER_MAX);
                 }
-                self.news.extend(before.map(|instance| News::Purged(self.transition(instance))));
+                if let Some(instance) = before {
+                    self.tell(Told::Purged(self.transition(instance)));
+                }
             }
             Event::InstanceForgotten => self.delete_through(Table::Request, Write::NUMBER_MAX),
             Event::StartDue
@@ -124,7 +126,7 @@ impl<'a> Journal<'a> {
             if let Some(obsolete) = after.sequence.checked_sub(TRANSITION_ROWS).filter(|number| *number > 0) {
                 self.delete_through(Table::Transition, obsolete);
             }
-            self.news.push(News::Transition(transition));
+            self.tell(Told::Transition(transition));
         }
     }
 
@@ -179,7 +181,7 @@ impl<'a> Journal<'a> {
             view.execution.termination_reason = Some(Arc::clone(reason));
             view.execution.last_updated_at = at;
             view.execution.completed_at = Some(at);
-            self.news.push(News::Withdrawn(view));
+            self.tell(Told::Withdrawn(view));
         }
     }
 
@@ -193,6 +195,10 @@ impl<'a> Journal<'a> {
         if let Some(instance) = before.filter(|instance| instance.inbox_last > instance.inbox_after) {
             self.delete_through(Table::Event, instance.inbox_last);
         }
+    }
+
+    fn tell(&mut self, told: Told) {
+        self.news.push(News { arrival: self.arrival, told });
     }
 
     fn put(&mut self, table: Table, number: u64, bytes: Vec<u8>) {

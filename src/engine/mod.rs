@@ -1,14 +1,18 @@
 //! What runs: instances in memory, one road for every change, and everybody told once it is durable.
 
+mod backup;
 pub mod committer;
 pub mod dispatch;
 mod effects;
+pub mod history;
 mod journal;
+mod list;
 pub mod partition;
 mod query;
 mod recovery;
 mod sessions;
 mod stepper;
+mod sweep;
 mod threads;
 pub mod timers;
 pub mod watch;
@@ -21,19 +25,22 @@ use std::sync::{
 
 use tokio::sync::{Semaphore, watch as tokio_watch};
 
+pub use self::{
+    backup::{Backup, NoBackup},
+    list::Page,
+    query::Payloads,
+    recovery::RecoveryError,
+    sessions::{Connected, Connection},
+    stepper::Stepper,
+    sweep::Swept,
+    threads::{EndError, Threads},
+};
 use self::{
     committer::CommitQueue,
     dispatch::Dispatch,
     partition::{Partition, Place, Verdict},
     timers::Timers,
-    watch::{Watch, Watchers, Wish},
-};
-pub use self::{
-    query::Payloads,
-    recovery::RecoveryError,
-    sessions::{Connected, Connection},
-    stepper::Stepper,
-    threads::{EndError, Threads},
+    watch::{Panorama, Wanted, Watch, Watchers, Wish},
 };
 use crate::{
     clock::Clock,
@@ -63,6 +70,8 @@ pub struct Config {
     pub lease_ttl: Span,
     /// How long an accepted start with a request id is remembered.
     pub request_memory: Span,
+    /// How long an instance is kept after it has ended; for ever if absent.
+    pub retention: Option<Span>,
     /// Watchers at a time.
     pub watchers_max: usize,
     /// Connected workers at a time.
@@ -273,6 +282,11 @@ impl Engine {
     /// Watches an instance.
     pub async fn watch(&self, key: InstanceKey, wish: Wish) -> Result<Watch, Refusal> {
         Watch::begin(self.shared.clone(), key, wish).await
+    }
+
+    /// Watches many instances.
+    pub fn watch_many(&self, wanted: Wanted) -> Result<Panorama, Refusal> {
+        Panorama::begin(self.shared.clone(), wanted)
     }
 
     /// A view of the present with the reason why nobody runs it.

@@ -36,6 +36,8 @@ const SHARDS: usize = 4;
 /// The instances of one partition and the changes of theirs that wait for the committer.
 pub struct Partition {
     pub id: PartitionId,
+    /// See [`Claim::restored`].
+    pub restored: Revision,
     instances: DashMap<InstanceKey, Box<Instance>>,
     log: Mutex<Log>,
     durable: watch::Sender<Durable>,
@@ -93,6 +95,7 @@ impl Partition {
         let log = Log { epoch: claim.epoch, sequence: claim.sequence, revision, changes, late };
         Partition {
             id: claim.partition,
+            restored: claim.restored,
             instances: DashMap::with_shard_amount(SHARDS),
             log: Mutex::new(log),
             durable: watch::Sender::new(Durable { revision: claim.revision, fallen: false }),
@@ -261,9 +264,16 @@ impl Partition {
 
     /// Looks at an instance as callers find it: what `look` makes of it, or nothing if it isn't there.
     pub fn look<T>(&self, key: &InstanceKey, look: impl FnOnce(&Instance) -> T) -> Snapshot<Option<T>> {
-        match self.instances.get(key).filter(|instance| instance.is_there()) {
-            Some(instance) => Snapshot { found: Some(look(&instance)), speaks_of: instance.revision },
-            None => Snapshot { found: None, speaks_of: self.queued() },
+        if let Some(instance) = self.instances.get(key).filter(|instance| instance.is_there()) {
+            return Snapshot { found: Some(look(&instance)), speaks_of: instance.revision };
+        }
+        // With the entry held nothing can begin meanwhile: whatever begins later has a greater revision than this.
+        match self.instances.entry(key.clone()) {
+            Entry::Occupied(entry) if entry.get().is_there() => {
+                Snapshot { found: Some(look(entry.get())), speaks_of: entry.get().revision }
+            }
+            Entry::Occupied(_entry) => Snapshot { found: None, speaks_of: self.queued() },
+            Entry::Vacant(_entry) => Snapshot { found: None, speaks_of: self.queued() },
         }
     }
 
@@ -303,3 +313,6 @@ impl Log {
         self.revision
     }
 }
+
+#[cfg(test)]
+mod tests;

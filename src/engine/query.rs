@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Refusal, Shared, dispatch::Standing, partition::Snapshot};
+use super::{Refusal, Shared, dispatch::Standing, partition::Snapshot, watch::Follow};
 use crate::{
     core::{
         ids::{Arrival, ExecutionId, InstanceKey, Revision},
@@ -16,8 +16,8 @@ use crate::{
     store::{ReadError, Store, Table},
 };
 
-/// Tries to read payloads that belong to the state that was taken, while new executions replace each other.
-const PAYLOAD_TRIES: usize = 16;
+/// Tries to read what belongs to the state that was taken, while new executions replace each other.
+const TRIES: usize = 16;
 
 /// The texts that a status refers to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,26 +67,45 @@ impl Shared {
         Ok(found.ok_or(speaks_of))
     }
 
-    /// The latest execution, or the one that is asked for: it may wait in the queue, or be over.
+    /// The latest execution, or the one that is asked for: it may wait in the queue, be over, or go on as another one.
     pub(super) async fn look_at(&self, key: &InstanceKey, execution: Option<ExecutionId>) -> Result<Sighting, Refusal> {
-        let look = |instance: &Instance, now| {
-            let view = execution.map_or(Some(instance.view(key, now)), |id| instance.view_of(id, key, now));
-            let queue = instance.queue.iter().cloned().collect();
-            (instance.arrival, instance.born, instance.sequence, view, queue)
-        };
-        let (arrival, born, newest, view, queue) = self.look(key, look).await?;
-        let (transition, is_former) = match (view, execution) {
-            (Some(view), _) => (Transition { sequence: newest, view }, false),
-            (None, Some(execution)) => (self.former(key, arrival, execution).await?, true),
-            (None, None) => unreachable!("the latest execution is always there"),
-        };
-        Ok(Sighting { arrival, born, newest, transition, is_former, queue })
+        let mut wanted = execution;
+        for _ in 0..TRIES {
+            let look = |instance: &Instance, now| {
+                let view = wanted.map_or(Some(instance.view(key, now)), |id| instance.view_of(id, key, now));
+                let queue = instance.queue.iter().cloned().collect();
+                let held = instance.lease.as_ref().map(|lease| (lease.execution, now.shown(lease.expires_at)));
+                (instance.arrival, instance.born, instance.sequence, view, queue, held)
+            };
+            let (arrival, born, newest, view, queue, held) = self.look(key, look).await?;
+            let (transition, is_former) = match (view, wanted) {
+                (Some(view), _) => (Transition { sequence: newest, view }, false),
+                (None, Some(execution)) => {
+                    let mut former = self.former(key, arrival, execution).await?;
+                    // Its lease may have outlasted it, but hardly until now.
+                    let view = &mut former.view;
+                    let expires_at = held.filter(|(of, _)| *of == view.execution.id).map(|(_, at)| at);
+                    view.worker = view.worker.take().filter(|_| expires_at.is_some());
+                    view.lease_expires_at = expires_at;
+                    (former, true)
+                }
+                (None, None) => unreachable!("the latest execution is always there"),
+            };
+            let found = &transition.view.execution;
+            if !is_former || !found.status.is_live() {
+                return Ok(Sighting { arrival, born, newest, transition, is_former, queue });
+            }
+            // It was continued as new, and goes on.
+            wanted = Some(found.id);
+        }
+        Err(Refusal::Unavailable("the instance changes faster than it can be read"))
     }
 
-    /// How an execution was last seen that others have followed.
+    /// How an execution that is no longer the latest was last seen, itself or as what it was continued as new.
     async fn former(&self, key: &InstanceKey, arrival: Arrival, execution: ExecutionId) -> Result<Transition, Refusal> {
         let kept = self.kept_transitions(key, arrival).await?;
-        let last = kept.into_iter().rfind(|transition| transition.view.execution.id == execution);
+        let mut follow = Follow::new(execution);
+        let last = kept.into_iter().filter(|transition| follow.shows(&transition.view)).last();
         last.ok_or_else(|| Rejection::ExecutionNotFound { id: key.id().into(), execution }.into())
     }
 
@@ -96,7 +115,7 @@ impl Shared {
         key: &InstanceKey,
         execution: Option<ExecutionId>,
     ) -> Result<(Sighting, Payloads), Refusal> {
-        for _ in 0..PAYLOAD_TRIES {
+        for _ in 0..TRIES {
             let sighting = self.look_at(key, execution).await?;
             let (arrival, execution) = (sighting.arrival, &sighting.transition.view.execution);
             let wanted = match sighting.is_former {
@@ -137,6 +156,8 @@ impl Shared {
                         "waiting for the lease of worker '{worker}' on the former execution to be released or to expire"
                     )
                 }
+                // The worker is that of a former execution.
+                Status::Suspended if execution.resumes_as == Some(Status::Pending) => "suspended".into(),
                 _ => String::new(),
             };
         }

@@ -67,11 +67,9 @@ impl Shared {
             let partition = self.partition(&key);
             let now = self.clock.now();
             partition.amend(&key, |instance| {
-                if let Some(lease) = &mut instance.lease {
-                    lease.renew(now.steady);
-                    if Mutant::EndLeasesAtRecovery.is_on() {
-                        lease.expires_at = now.steady;
-                    }
+                instance.taken_over(now);
+                if let Some(lease) = instance.lease.as_mut().filter(|_| Mutant::EndLeasesAtRecovery.is_on()) {
+                    lease.expires_at = now.steady;
                 }
             });
             // Its worker will be told today's lease duration when it comes back; by then this is durable, so that the

@@ -15,9 +15,13 @@ use super::{
     Engine, Shared,
     committer::Committed,
     stepper::{Stepper, describe},
+    sweep,
 };
 use crate::{
-    core::time::{Span, Steady},
+    core::{
+        ids::Arrival,
+        time::{Span, Steady},
+    },
     store::CommitError,
 };
 
@@ -38,6 +42,7 @@ pub struct Threads {
     committer: JoinHandle<()>,
     effects: JoinSet<()>,
     timers: JoinSet<()>,
+    sweeps: JoinSet<()>,
     /// Looks at the commits for as long as there are any, also at the end.
     watch: JoinSet<()>,
 }
@@ -86,19 +91,24 @@ impl Engine {
 
         let mut timers = JoinSet::new();
         timers.spawn(fire(Moving(self.stepper())));
+        let mut sweeps = JoinSet::new();
+        if let Some(retention) = shared.config.retention {
+            sweeps.spawn(sweep(Moving(self.stepper()), retention));
+        }
         let mut watch = JoinSet::new();
         watch.spawn(watch_store(shared.clone(), under_way));
-        Ok(Threads { shared, committer, effects, timers, watch })
+        Ok(Threads { shared, committer, effects, timers, sweeps, watch })
     }
 }
 
 impl Threads {
-    /// Ends everything in order: no more timers, the last commits, their effects, the store.
+    /// Ends everything in order: no more sweeps and timers, the last commits, their effects, the store.
     ///
     /// # Errors
     /// See [`EndError`]. A commit that never returns is not waited for once it is given up on.
     pub async fn end(mut self) -> Result<(), EndError> {
         self.shared.ending.store(true, Ordering::Relaxed);
+        self.sweeps.shutdown().await;
         self.timers.shutdown().await;
         self.shared.queue.close();
         let mut fallen = self.shared.fallen.subscribe();
@@ -139,6 +149,33 @@ async fn fire(moving: Moving) {
         tokio::select! {
             () = tokio::time::sleep(wait.min(SLEEP_MAX)) => {}
             () = shared.timers.changed() => {}
+        }
+    }
+}
+
+/// Purges what has outlived the retention, in passes through the whole store.
+async fn sweep(moving: Moving, retention: Span) {
+    let (stepper, clock) = (&moving.0, &moving.0.shared.clock);
+    loop {
+        tokio::time::sleep(sweep::interval(retention).into()).await;
+        let (mut next, mut purged) = (Some(Arrival(0)), 0);
+        while let Some(after) = next {
+            let begun = clock.now().steady;
+            match stepper.sweep_next(after).await {
+                Ok(swept) => {
+                    purged += swept.purged;
+                    next = swept.next;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "what has outlived the retention is not purged for now");
+                    break;
+                }
+            }
+            // As long a rest as the work was: the store is there for others.
+            tokio::time::sleep((clock.now().steady - begun).into()).await;
+        }
+        if purged > 0 {
+            tracing::info!(purged, "instances had outlived the retention");
         }
     }
 }

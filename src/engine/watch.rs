@@ -1,21 +1,29 @@
 //! Watchers: every transition of an instance in order, without a gap, or word that there is one.
 
 mod execution;
+mod inbox;
+mod panorama;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use dashmap::DashMap;
+use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
-use self::execution::Follow;
+pub(super) use self::execution::Follow;
+use self::inbox::{Inbox, Pattern};
+pub use self::panorama::{Glimpse, Panorama, Wanted};
 use super::{Payloads, Refusal, Shared, query::Sighting};
 use crate::{
     core::{
-        ids::{Arrival, ExecutionId, InstanceKey, Revision},
+        ids::{Arrival, ExecutionId, InstanceKey, Revision, TaskHub},
         instance::Instance,
         limits,
         rejection::Rejection,
-        status::{News, Transition},
+        status::{News, Told, Transition},
     },
     mutant::Mutant,
     store::{Table, record},
@@ -26,8 +34,18 @@ const BUFFERED_TRANSITIONS: usize = 64;
 
 /// Who watches which instance.
 pub struct Watchers {
-    topics: DashMap<InstanceKey, broadcast::Sender<Arc<News>>>,
+    topics: DashMap<InstanceKey, Topic>,
+    /// By task hub; empty where nobody watches by a pattern.
+    patterns: RwLock<HashMap<TaskHub, Vec<Pattern>>>,
     places: Arc<Semaphore>,
+}
+
+/// Who watches one instance by its id.
+#[derive(Default)]
+struct Topic {
+    channel: Option<broadcast::Sender<Arc<News>>>,
+    /// Of those who watch others too.
+    inboxes: Vec<Arc<Inbox>>,
 }
 
 /// What a watcher asks for.
@@ -56,6 +74,8 @@ pub struct Watch {
     born: Option<Revision>,
     /// Transitions were missed: the current state comes next.
     behind: bool,
+    /// What it saw, or asks to go on after, is of a life of the id that is over: the next one begins with a resync.
+    estranged: bool,
     follow: Option<Follow>,
     /// Nothing follows the backlog.
     over: bool,
@@ -93,24 +113,45 @@ struct Subscription {
 impl Watchers {
     pub fn new(watchers_max: usize) -> Watchers {
         let places = Arc::new(Semaphore::new(watchers_max.min(Semaphore::MAX_PERMITS)));
-        Watchers { topics: DashMap::new(), places }
+        Watchers { topics: DashMap::new(), patterns: RwLock::default(), places }
     }
 
     /// Tells everybody who watches the instance.
-    pub fn publish(&self, news: News) {
-        if let Some(topic) = self.topics.get(&news.view().key) {
-            // Without receivers there is nobody to tell: the last one is just leaving.
-            let _ = topic.send(Arc::new(news));
+    pub fn publish(&self, news: Arc<News>) {
+        let view = news.view();
+        let topic = self.topics.get(&view.key);
+        let patterns = self.patterns.read();
+        let of_hub = if patterns.is_empty() { None } else { patterns.get(view.key.hub()) };
+        for pattern in of_hub.into_iter().flatten().filter(|pattern| pattern.means(view)) {
+            pattern.inbox.put(&news);
         }
+        if let Some(topic) = topic {
+            topic.inboxes.iter().for_each(|inbox| inbox.put(&news));
+            if let Some(channel) = &topic.channel {
+                // Without receivers there is nobody to tell: the last one is just leaving.
+                let _ = channel.send(news);
+            }
+        }
+    }
+
+    fn take_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.places.clone().try_acquire_owned().map_err(|_| Refusal::TooMany("watchers"))
+    }
+}
+
+impl Topic {
+    fn is_deserted(&self) -> bool {
+        self.inboxes.is_empty() && self.channel.as_ref().is_none_or(|channel| channel.receiver_count() == 0)
     }
 }
 
 impl Subscription {
     fn new(shared: &Arc<Shared>, key: &InstanceKey) -> Result<Subscription, Refusal> {
-        let places = shared.watchers.places.clone();
-        let place = places.try_acquire_owned().map_err(|_| Refusal::TooMany("watchers"))?;
-        let topic = shared.watchers.topics.entry(key.clone());
-        let receiver = topic.or_insert_with(|| broadcast::Sender::new(BUFFERED_TRANSITIONS)).subscribe();
+        let place = shared.watchers.take_place()?;
+        let mut topic = shared.watchers.topics.entry(key.clone()).or_default();
+        let channel = topic.channel.get_or_insert_with(|| broadcast::Sender::new(BUFFERED_TRANSITIONS));
+        let receiver = channel.subscribe();
+        drop(topic);
         Ok(Subscription { key: key.clone(), shared: shared.clone(), receiver: Some(receiver), _place: place })
     }
 }
@@ -118,7 +159,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         drop(self.receiver.take());
-        self.shared.watchers.topics.remove_if(&self.key, |_, topic| topic.receiver_count() == 0);
+        self.shared.watchers.topics.remove_if(&self.key, |_, topic| topic.is_deserted());
     }
 }
 
@@ -135,31 +176,35 @@ impl Watch {
             sequence: 0,
             born: None,
             behind: false,
+            estranged: false,
             follow: wish.execution.map(Follow::new),
             over: false,
         };
-        let began = match wish.from {
-            None => watch.look_at_current(ItemKind::Current).await,
-            Some(after) => watch.catch_up(after).await,
-        };
-        match began {
-            Err(Refusal::Rejected(rejection))
-                if wish.wait_for_start && matches!(*rejection, Rejection::NotFound { .. }) =>
-            {
-                watch.await_start().await?;
+        match watch.look_first(wish.from).await {
+            // An execution whose instance is not there never comes.
+            Err(refusal) if wish.wait_for_start && wish.execution.is_none() && is_absence(&refusal) => {
+                watch.await_start(wish.from).await?;
             }
             other => other?,
         }
         Ok(watch)
     }
 
+    async fn look_first(&mut self, from: Option<Revision>) -> Result<(), Refusal> {
+        match from {
+            None => self.look_at_current(ItemKind::Current).await,
+            Some(after) => self.catch_up(after).await,
+        }
+    }
+
     /// There is no instance: what comes of a former life of the id, purged just now, is none of this watcher's.
-    async fn await_start(&mut self) -> Result<(), Refusal> {
+    async fn await_start(&mut self, from: Option<Revision>) -> Result<(), Refusal> {
         let key = self.subscription.key.clone();
         match self.shared.look_or_absent(&key, |_, _| ()).await? {
-            Ok(()) => self.look_at_current(ItemKind::Current).await,
+            Ok(()) => self.look_first(from).await,
             Err(absent_at) => {
                 self.born = Some(Revision(absent_at.0 + 1));
+                self.estranged = from.is_some_and(|after| after != Revision(0));
                 Ok(())
             }
         }
@@ -179,7 +224,11 @@ impl Watch {
             }
             // Remembered, so that it comes also if this future is dropped while the state is looked at.
             if self.behind {
-                self.look_at_current(ItemKind::Resync).await?;
+                match self.look_at_current(ItemKind::Resync).await {
+                    // It was purged: the word of that is among what still comes.
+                    Err(refusal) if is_absence(&refusal) => (self.sequence, self.estranged) = (0, true),
+                    looked => looked?,
+                }
                 self.behind = false;
                 continue;
             }
@@ -200,31 +249,33 @@ impl Watch {
     /// Whether nothing is left to deliver of an instance that has ended.
     pub fn is_over(&self) -> bool {
         let key = &self.subscription.key;
-        let state = self.shared.partition(key).look(key, |i| (i.sequence, i.execution.status.is_live())).found;
-        let ended = state.is_some_and(|(sequence, live)| !live && sequence == self.sequence);
+        let look = |i: &Instance| (i.born, i.sequence, i.execution.status.is_live());
+        let state = self.shared.partition(key).look(key, look).found;
+        let ended = state.is_some_and(|state| state == (self.born.unwrap_or_default(), self.sequence, false));
         self.backlog.is_empty() && (self.over || ended)
     }
 
     fn take(&mut self, news: &News) {
-        match news {
+        match &news.told {
             // Of a former life of the id.
-            News::Transition(old) | News::Purged(old) if self.born.is_some_and(|born| old.view.revision < born) => {}
-            News::Transition(transition) if transition.sequence <= self.sequence => {}
-            News::Transition(transition) if transition.sequence == self.sequence + 1 || Mutant::HideLag.is_on() => {
+            Told::Transition(old) | Told::Purged(old) if self.born.is_some_and(|born| old.view.revision < born) => {}
+            Told::Transition(transition) if transition.sequence <= self.sequence => {}
+            Told::Transition(_) if self.estranged => self.behind = true,
+            Told::Transition(transition) if transition.sequence == self.sequence + 1 || Mutant::HideLag.is_on() => {
                 if transition.sequence == 1 {
                     self.born = Some(transition.view.revision);
                 }
                 self.sequence = transition.sequence;
                 self.show(Arc::new(transition.clone()), ItemKind::Transition, None);
             }
-            News::Transition(_) => self.behind = true,
-            News::Withdrawn(view) => {
+            Told::Transition(_) => self.behind = true,
+            Told::Withdrawn(view) => {
                 if self.follow.as_ref().is_some_and(|follow| follow.is_of(view)) {
                     let transition = Transition { sequence: self.sequence, view: view.clone() };
                     self.show(Arc::new(transition), ItemKind::Transition, None);
                 }
             }
-            News::Purged(last) => {
+            Told::Purged(last) => {
                 let gap = last.sequence != self.sequence;
                 self.over = true;
                 if self.follow.is_none() {
@@ -268,6 +319,7 @@ impl Watch {
         let is_news = kind == ItemKind::Current || self.born != Some(born) || self.sequence != newest;
         self.born = Some(born);
         self.sequence = newest;
+        self.estranged = false;
         if is_news {
             self.show(Arc::new(transition), kind, payloads);
         }
@@ -278,12 +330,17 @@ impl Watch {
         let key = self.subscription.key.clone();
         let look = |i: &Instance, _| (i.arrival, i.born, i.revision);
         let (arrival, born, newest) = self.shared.look(&key, look).await?;
-        if after > newest || (after < born && after.0 != 0) {
+        // What was seen before the store was restored may be of a future that it lost, but for what still stands.
+        let restored = self.shared.partition(&key).restored;
+        if after > newest || (after < born.max(restored) && after != newest && after.0 != 0) {
             return self.look_at_current(ItemKind::Resync).await;
         }
         let kept = self.shared.kept_transitions(&key, arrival).await?;
         let reaches_back = |first: &Transition| first.sequence == 1 || after >= first.view.revision;
-        if !kept.first().is_some_and(reaches_back) && !Mutant::HideGapAtResume.is_on() {
+        // Where the id was purged and started meanwhile, the rows are those of its new life.
+        let is_same_life = self.shared.partition(&key).look(&key, |instance| instance.born).found == Some(born);
+        let is_whole = is_same_life && kept.first().is_some_and(reaches_back);
+        if !is_whole && !Mutant::HideGapAtResume.is_on() {
             return self.look_at_current(ItemKind::Resync).await;
         }
         self.born = Some(born);
@@ -294,7 +351,7 @@ impl Watch {
                 follow.shows(&transition.view);
             }
             if !follow.has_begun() && !kept.iter().any(|transition| follow.is_of(&transition.view)) {
-                return self.look_at_execution(ItemKind::Current).await;
+                return self.look_at_execution(ItemKind::Resync).await;
             }
             self.over = follow.is_over();
         }
@@ -319,6 +376,10 @@ impl Shared {
             .collect::<Result<_, _>>()
             .map_err(|error| Refusal::Damaged(error.to_string()))
     }
+}
+
+fn is_absence(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Rejected(rejection) if matches!(**rejection, Rejection::NotFound { .. }))
 }
 
 impl Item {

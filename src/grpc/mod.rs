@@ -2,11 +2,14 @@
 
 mod convert;
 mod door;
+mod history;
+mod maintenance;
 mod orchestration;
+mod panorama;
 mod status;
 mod work;
 
-pub use self::{door::Door, orchestration::Orchestration, work::Work};
+pub use self::{door::Door, maintenance::Maintenance, orchestration::Orchestration, work::Work};
 
 /// The largest message that is decoded; our own limits are lower, so that our own errors speak.
 pub const DECODE_BYTES_MAX: usize = 16 << 20;

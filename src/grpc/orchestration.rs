@@ -6,7 +6,7 @@ use futures_util::stream;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Door, convert, door::draining};
+use super::{Door, convert, door::draining, history::Teller, panorama::Onlooker};
 use crate::{
     core::ids::TaskHub,
     engine::{
@@ -77,22 +77,33 @@ impl OrchestrationService for Orchestration {
 
     async fn watch_instances(
         &self,
-        _: Request<v1::WatchInstancesRequest>,
+        request: Request<v1::WatchInstancesRequest>,
     ) -> Result<Response<Self::WatchInstancesStream>, Status> {
-        Err(Status::unimplemented("later"))
+        let (hub, request) = self.door.enter(request)?;
+        let onlooker = Onlooker::begin(self.door.clone(), &hub, request)?;
+        Ok(Response::new(Box::pin(stream::unfold(onlooker, Onlooker::next))))
     }
 
     type GetHistoryStream = Pin<Box<dyn Stream<Item = Result<v1::GetHistoryResponse, Status>> + Send>>;
 
-    async fn get_history(&self, _: Request<v1::GetHistoryRequest>) -> Result<Response<Self::GetHistoryStream>, Status> {
-        Err(Status::unimplemented("later"))
+    async fn get_history(
+        &self,
+        request: Request<v1::GetHistoryRequest>,
+    ) -> Result<Response<Self::GetHistoryStream>, Status> {
+        let (hub, request) = self.door.enter(request)?;
+        let (key, expected) = convert::history(&hub, &request)?;
+        let teller = Teller::new(self.door.engine.history(&key, expected).await?);
+        Ok(Response::new(Box::pin(stream::unfold(teller, Teller::next))))
     }
 
     async fn list_instances(
         &self,
-        _: Request<v1::ListInstancesRequest>,
+        request: Request<v1::ListInstancesRequest>,
     ) -> Result<Response<v1::ListInstancesResponse>, Status> {
-        Err(Status::unimplemented("later"))
+        let (hub, request) = self.door.enter(request)?;
+        let part = convert::list(&hub, &request)?;
+        let page = self.door.engine.list(part.filter.clone(), part.after, part.limit).await?;
+        Ok(Response::new(convert::listed(&part, page)))
     }
 
     async fn suspend_instance(
@@ -137,9 +148,12 @@ impl OrchestrationService for Orchestration {
 
     async fn purge_instances(
         &self,
-        _: Request<v1::PurgeInstancesRequest>,
+        request: Request<v1::PurgeInstancesRequest>,
     ) -> Result<Response<v1::PurgeInstancesResponse>, Status> {
-        Err(Status::unimplemented("later"))
+        let (hub, request) = self.door.enter(request)?;
+        let part = convert::purge_many(&hub, &request)?;
+        let swept = self.door.engine.purge_many(part.filter.clone(), part.after, part.limit).await?;
+        Ok(Response::new(convert::purged(&part, swept)))
     }
 }
 

@@ -8,7 +8,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::convert::shown;
 use crate::{
     core::{lease::Cancellation, rejection::Rejection, status::View},
-    engine::Refusal,
+    engine::{NoBackup, Refusal},
+    store::BackupError,
 };
 
 /// The domain of every ErrorInfo.
@@ -25,7 +26,23 @@ impl From<Refusal> for Status {
             Refusal::OutcomeUnknown(_) => error(Code::Unknown, "OUTCOME_UNKNOWN", &message, [], ErrorDetails::new()),
             Refusal::Unavailable(_) => unavailable("UNAVAILABLE", &message),
             Refusal::TooMany(what) => exhausted("TOO_MANY", &message, [("limit", what.to_string())]),
-            Refusal::Damaged(_) => error(Code::DataLoss, "STORE_DAMAGED", &message, [], ErrorDetails::new()),
+            Refusal::Damaged(_) => damaged(&message),
+        }
+    }
+}
+
+impl From<NoBackup> for Status {
+    fn from(why: NoBackup) -> Status {
+        let message = why.to_string();
+        let plain = |code, reason| error(code, reason, &message, [], ErrorDetails::new());
+        match why {
+            NoBackup::Refused(refusal) => refusal.into(),
+            NoBackup::Failed(BackupError::Running) => exhausted("BACKUP_RUNNING", &message, []),
+            NoBackup::Failed(BackupError::Overtaken) => exhausted("BACKUP_OVERTAKEN", &message, []),
+            NoBackup::Failed(BackupError::Stopped) => unavailable("BACKUP_STOPPED", &message),
+            NoBackup::Failed(BackupError::Unsupported) => plain(Code::Unimplemented, "BACKUP_UNSUPPORTED"),
+            NoBackup::Failed(BackupError::Damaged(_)) => damaged(&message),
+            NoBackup::Failed(BackupError::Failed(_)) => plain(Code::Internal, "BACKUP_FAILED"),
         }
     }
 }
@@ -34,6 +51,10 @@ impl From<Refusal> for Status {
 pub fn unavailable(reason: &str, message: &str) -> Status {
     let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
     error(Code::Unavailable, reason, message, [], details)
+}
+
+fn damaged(message: &str) -> Status {
+    error(Code::DataLoss, "STORE_DAMAGED", message, [], ErrorDetails::new())
 }
 
 fn exhausted(reason: &str, message: &str, metadata: impl IntoIterator<Item = (&'static str, String)>) -> Status {

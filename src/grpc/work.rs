@@ -137,17 +137,24 @@ impl WorkStream {
     }
 
     async fn welcome(&self, connected: Connected) -> Result<Connection, Status> {
-        let continued = connected.continued.iter().map(|(key, proof)| convert::claim(key, *proof)).collect();
+        let Connected { connection, continued, lost } = connected;
+        let paces = continued.iter().filter_map(|(_, proof)| connection.session.take_pace(proof.claim));
+        let suspended: Vec<v1::Claim> =
+            paces.filter(|(.., suspended)| *suspended).map(|(key, proof, _)| convert::claim(&key, proof)).collect();
         let registered = v1::Registered {
             lease_duration: prost_types::Duration::try_from(self.lease_duration).ok(),
             heartbeat_interval: prost_types::Duration::try_from(self.heartbeat_interval).ok(),
-            continued,
+            continued: continued.iter().map(|(key, proof)| convert::claim(key, *proof)).collect(),
+            suspended: suspended.clone(),
         };
         self.say(Message::Registered(registered)).await?;
-        for (key, proof) in connected.lost {
+        for (key, proof) in lost {
             self.say(Message::Cancel(convert::cancel(convert::claim(&key, proof), StopReason::LeaseLost, 0))).await?;
         }
-        Ok(connected.connection)
+        for claim in suspended {
+            self.say(convert::pace(claim, true)).await?;
+        }
+        Ok(connection)
     }
 
     /// Hears what the worker says, and answers.

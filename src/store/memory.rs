@@ -78,7 +78,10 @@ struct State {
 impl Memory {
     /// An empty store.
     pub fn new() -> Memory {
-        let claim = |partition| Claim { partition, epoch: 0, sequence: 0, revision: Revision(0) };
+        let claim = |partition| {
+            let (revision, restored) = (Revision(0), Revision(0));
+            Claim { partition, epoch: 0, sequence: 0, revision, restored }
+        };
         let state = State {
             tables: BTreeMap::new(),
             positions: Positions::new(PartitionId::all().map(claim).collect()),

@@ -3,11 +3,13 @@
 //! A store knows nothing of clocks, watches or rules. It keeps rows, refuses the batches of former owners, and has
 //! made a commit durable before it returns.
 
+mod backup;
 pub mod embedded;
 mod fence;
 pub mod memory;
 pub mod record;
 
+pub use self::backup::{Backup, BackupError, Stop};
 use crate::core::{
     ids::{Arrival, Revision},
     partitioning::PartitionId,
@@ -67,6 +69,9 @@ pub struct Claim {
     pub sequence: u64,
     /// The last revision that the partition has given out.
     pub revision: Revision,
+    /// Where the revisions went on when the store was restored from a backup; zero if it never was. Whoever has seen an
+    /// earlier one may have seen it in a future that the backup did not know.
+    pub restored: Revision,
 }
 
 /// What one partition writes in one commit.
@@ -117,6 +122,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// The rows of one arrival in the order of their numbers, from number `from` on, at most `limit`.
     fn read(&self, table: Table, arrival: Arrival, from: u64, limit: usize) -> Result<Vec<Row>, ReadError>;
+
+    /// Copies all that is committed when this is called, while commits go on. A failure is the copy's alone: it says
+    /// nothing of the store. An engine that others keep for us, or that keeps nothing, has no copy to give.
+    fn backup(&self, _stop: &Stop) -> Result<Backup, BackupError> {
+        Err(BackupError::Unsupported)
+    }
 
     /// Whether it would still take a commit: an error once any write or flush has failed, also one that no commit
     /// waited for. Answers at once.

@@ -1,6 +1,6 @@
 //! The functions at work: each one a task on the runtime of whoever runs the worker.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::{
     runtime::Handle,
@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     function::{Ending, Failure, Functions},
     holdings::Order,
-    run::{Command, Run, Side},
+    run::{Command, Run, Side, State},
 };
 use crate::proto::v1::Claim;
 
@@ -62,7 +62,9 @@ impl Crew {
 
     pub(super) fn carry_out(&mut self, order: Order) {
         match order {
-            Order::Start { claim, run, lease_end } => self.start(claim, *run, lease_end),
+            Order::Start { claim, run, lease_end, suspended } => {
+                self.start(claim, *run, State { cancelled: None, suspended, lease_end });
+            }
             Order::Deliver { claim, event } => {
                 let Some(member) = self.members.get(&claim) else { return };
                 if let Err(mpsc::error::TrySendError::Full(event)) = member.side.events.try_send(event) {
@@ -73,6 +75,12 @@ impl Crew {
             Order::Renewed { claim, lease_end } => {
                 if let Some(member) = self.members.get(&claim) {
                     member.side.state.send_modify(|state| state.lease_end = lease_end);
+                }
+            }
+            Order::Pace { claim, suspended } => {
+                if let Some(member) = self.members.get(&claim) {
+                    tracing::info!(run = ?member.run, suspended, "the run is to pause, or to go on");
+                    member.side.state.send_modify(|state| state.suspended = suspended);
                 }
             }
             Order::Cancel { claim, reason } => {
@@ -111,9 +119,9 @@ impl Crew {
         Ended { claim, ending, taken }
     }
 
-    fn start(&mut self, claim: Claim, given: crate::proto::v1::Run, lease_end: Instant) {
+    fn start(&mut self, claim: Claim, given: crate::proto::v1::Run, state: State) {
         let function = self.functions.get(&given.function_name).cloned();
-        let (run, side) = Run::pair(given, claim.clone(), lease_end, self.commands.clone());
+        let (run, side) = Run::pair(given, claim.clone(), state, self.commands.clone());
         let given = run.clone();
         let work = async move {
             match function {

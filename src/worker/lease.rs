@@ -176,7 +176,7 @@ mod tests {
     fn terms_without_a_length_are_none() {
         let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
         let said = |lease_duration, heartbeat_interval| {
-            Terms::of(&Registered { lease_duration, heartbeat_interval, continued: Vec::new() })
+            Terms::of(&Registered { lease_duration, heartbeat_interval, ..Registered::default() })
         };
         assert_eq!(said(seconds(10), seconds(3)), Some(TERMS));
         assert_eq!(said(seconds(9), None), Some(Terms { lease: 9 * SECOND, interval: 3 * SECOND }));

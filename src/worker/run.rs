@@ -104,6 +104,7 @@ struct Inbox {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct State {
     pub cancelled: Option<Cancellation>,
+    pub suspended: bool,
     pub lease_end: Instant,
 }
 
@@ -124,13 +125,8 @@ pub(super) enum Command {
 
 impl Run {
     /// Both ends of a run.
-    pub(super) fn pair(
-        given: v1::Run,
-        claim: v1::Claim,
-        lease_end: Instant,
-        commands: mpsc::Sender<Command>,
-    ) -> (Run, Side) {
-        let (state_sender, state) = watch::channel(State { cancelled: None, lease_end });
+    pub(super) fn pair(given: v1::Run, claim: v1::Claim, state: State, commands: mpsc::Sender<Command>) -> (Run, Side) {
+        let (state_sender, state) = watch::channel(state);
         let (event_sender, events) = mpsc::channel(EVENTS_WAITING_MAX);
         let inner = Inner {
             given,
@@ -262,6 +258,50 @@ impl Run {
     pub fn cancellation(&self) -> Option<Cancellation> {
         let told = self.inner.state.borrow().cancelled;
         told.or_else(|| self.inner.state.has_changed().is_err().then_some(Cancellation::LeaseLost))
+    }
+
+    /// Whether somebody has suspended the instance: then no new events come until it is resumed. The lease is kept
+    /// meanwhile, and what the function reports is taken; whether and where it pauses is its own affair.
+    pub fn is_suspended(&self) -> bool {
+        self.inner.state.borrow().suspended
+    }
+
+    /// Waits until the run is suspended. For work that is to be stopped halfway; else [`Run::resumed`] between two steps
+    /// is enough.
+    ///
+    /// # Errors
+    /// If the run is to stop.
+    pub async fn suspended(&self) -> Result<(), Cancelled> {
+        self.until(|state| state.suspended).await
+    }
+
+    /// Waits while the run is suspended; returns at once if it isn't.
+    ///
+    /// ```
+    /// # use soloist::worker::{Failure, Run};
+    /// async fn migrate(run: Run) -> Result<(), Failure> {
+    ///     for table in ["orders", "items"] {
+    ///         run.resumed().await?;
+    ///         run.progress(format!("migrating {table}")).await?;
+    ///         // One step of the work.
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// If the run is to stop.
+    pub async fn resumed(&self) -> Result<(), Cancelled> {
+        self.until(|state| !state.suspended).await
+    }
+
+    async fn until(&self, wanted: impl Fn(&State) -> bool) -> Result<(), Cancelled> {
+        let mut state = self.inner.state.clone();
+        let told = state.wait_for(|state| state.cancelled.is_some() || wanted(state)).await;
+        match told.map_or(Some(Cancellation::LeaseLost), |state| state.cancelled) {
+            Some(reason) => Err(Cancelled { reason }),
+            None => Ok(()),
+        }
     }
 
     /// The number of the last event that was taken; 0 if none was.

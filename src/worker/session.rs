@@ -19,8 +19,8 @@ use super::{
 use crate::{
     client::{Error, backoff::Backoff},
     proto::v1::{
-        Heartbeat, HeartbeatAcked, Register, Registered, WorkRequest, WorkResponse, work_request::Message,
-        work_response::Message as Answer,
+        Heartbeat, HeartbeatAcked, Register, Registered, Resume, Suspend, WorkRequest, WorkResponse,
+        work_request::Message, work_response::Message as Answer,
     },
 };
 
@@ -251,7 +251,8 @@ impl Session {
                     self.holdings.renewed(&renewed, sent);
                 }
             }
-            Answer::Suspend(_) | Answer::Resume(_) => {}
+            Answer::Suspend(Suspend { claim }) => claim.iter().for_each(|claim| self.holdings.paced(claim, true)),
+            Answer::Resume(Resume { claim }) => claim.iter().for_each(|claim| self.holdings.paced(claim, false)),
             Answer::Drain(_) => tracing::info!("the server is about to end the stream"),
         }
     }
@@ -267,7 +268,7 @@ impl Session {
         self.backoff.reset();
         self.heartbeats = Some(Heartbeats::new(terms, now));
         self.quiet_at = Some(now + terms.lease);
-        self.holdings.registered(terms.lease, &registered.continued, sent);
+        self.holdings.registered(terms.lease, registered, sent);
     }
 
     /// There is no stream any more: after a rest another one is opened.

@@ -162,7 +162,7 @@ fn health_is_asked_for_the_server_and_for_its_services() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::serve(folder.path());
     assert_eq!(server.run(&["health"]).ends_with(0).stdout, "SERVING\n");
-    for service in ["soloist.v1.OrchestrationService", "soloist.v1.WorkerService"] {
+    for service in ["soloist.v1.OrchestrationService", "soloist.v1.WorkerService", "soloist.v1.MaintenanceService"] {
         let json = server.run(&["health", service, "--json"]).ends_with(0).json();
         assert_eq!(json, json!({"service": service, "status": "SERVING"}));
     }

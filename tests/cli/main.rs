@@ -3,6 +3,7 @@
 #![cfg(feature = "cli")]
 #![expect(clippy::disallowed_methods, reason = "a test starts threads of its own")]
 
+mod backup;
 mod commands;
 mod dev;
 mod program;

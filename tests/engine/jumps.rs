@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use soloist::{
     core::{
-        command::{Report, ReportBody, Start},
+        command::{Report, ReportBody, Resume, Start, Suspend},
         policy::RetryPolicy,
         status::{Failure, Spec, Status, View},
         time::{Span, Timestamp},
@@ -140,6 +140,59 @@ async fn deadlines_do_not_notice_the_wall_clock() {
     stage.clock.pass(MOMENT);
     assert_eq!(declared(&seen(&mut watch, Status::Failed).await), "RunTimeoutExceeded");
     check_order(&key("a"), &stage.transitions(&key("a")).await);
+    stage.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_deadline_has_after_a_suspension_what_it_had_before() {
+    let hour = Span::from_secs(3600);
+    let stage = Stage::new();
+    let mut watch = watched(&stage).await;
+    let start = Start { spec: Arc::new(Spec { start_deadline: Some(hour), ..spec() }), ..stage.start() };
+    stage.engine.start(&key("a"), start).await.expect("started");
+    seen(&mut watch, Status::Pending).await;
+    let third = Span::from_secs(1200);
+    for _ in 0..2 {
+        stage.clock.pass(third);
+        let suspend = Suspend { reason: "hold on".into(), expected_execution: None };
+        stage.engine.suspend(&key("a"), suspend).await.expect("it is live");
+        seen(&mut watch, Status::Suspended).await;
+        jump(&stage).await;
+        stage.clock.pass(Span::from_secs(100 * 3600));
+        settle().await;
+        assert_eq!(view(&stage).await.execution.status, Status::Suspended, "nothing is due");
+        let resume = Resume { reason: "go on".into(), expected_execution: None };
+        stage.engine.resume(&key("a"), resume).await.expect("it is live");
+        seen(&mut watch, Status::Pending).await;
+    }
+    stage.clock.pass(just_before(third));
+    settle().await;
+    assert_eq!(view(&stage).await.execution.status, Status::Pending, "the start deadline came early");
+    stage.clock.pass(MOMENT);
+    settle().await;
+    assert_eq!(declared(&view(&stage).await), "StartDeadlineExceeded");
+    stage.end().await;
+}
+
+/// A start was scheduled, then somebody set the wall clock back and the server was started anew: what was left was
+/// measured from the old wall, and the run was handed out hours before its time.
+#[tokio::test(start_paused = true)]
+async fn a_fresh_server_keeps_a_scheduled_start_to_its_time_on_the_wall() {
+    let hour = Span::from_secs(3600);
+    let stage = Stage::new();
+    let at = stage.engine.now() + hour;
+    let start = Start { spec: Arc::new(Spec { start_at: Some(at), ..spec() }), ..stage.start() };
+    stage.engine.start(&key("a"), start).await.expect("started");
+    stage.clock.set_wall_by(-3);
+    let stage = stage.crash().await;
+    let worker = stage.worker("w").await;
+    stage.clock.pass(just_before(Span::from_secs(4 * 3600)));
+    settle().await;
+    assert_eq!(view(&stage).await.execution.status, Status::Pending, "it was handed out early");
+    stage.clock.pass(MOMENT);
+    let Mail::Run(_, run) = worker.session.next_mail().await else { panic!("no run") };
+    assert_eq!(run.attempt, 1);
+    assert!(view(&stage).await.execution.started_at.is_some_and(|started| started >= at));
     stage.end().await;
 }
 

@@ -14,6 +14,8 @@ mod group;
 mod jumps;
 mod ledger;
 mod player;
+mod purge;
+mod retention;
 #[path = "../server/support/seed.rs"]
 #[expect(dead_code, reason = "the stories about the server draw more from it")]
 mod seed;

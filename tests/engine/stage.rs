@@ -43,13 +43,23 @@ pub struct Stage {
 impl Stage {
     /// A fresh store, an engine over it.
     pub fn new() -> Stage {
-        Stage::over(Memory::new(), Arc::new(HandClock::new()), LEASE)
+        Stage::over(Memory::new(), Arc::new(HandClock::new()), LEASE, None)
     }
 
-    fn over(memory: Memory, clock: Arc<HandClock>, lease_ttl: Span) -> Stage {
+    /// The same, where what has ended is kept for so long.
+    pub fn keeping(retention: Span) -> Stage {
+        Stage::over(Memory::new(), Arc::new(HandClock::new()), LEASE, Some(retention))
+    }
+
+    fn over(memory: Memory, clock: Arc<HandClock>, lease_ttl: Span, retention: Option<Span>) -> Stage {
         let memory = Arc::new(memory);
-        let config =
-            Config { lease_ttl, request_memory: Span::from_secs(86_400), watchers_max: 1_000, workers_max: 100 };
+        let config = Config {
+            lease_ttl,
+            request_memory: Span::from_secs(86_400),
+            retention,
+            watchers_max: 1_000,
+            workers_max: 100,
+        };
         let engine = Engine::recover(config, memory.clone(), clock.clone(), Arc::new(SystemEntropy));
         let engine = engine.expect("the store can be taken over");
         let threads = engine.run().expect("threads can be had");
@@ -67,7 +77,7 @@ impl Stage {
         // The old store is dead already: all that this ends is threads.
         let threads = self.threads.lock().take();
         let _ = threads.expect("it dies once").end().await;
-        Stage::over(memory, self.clock, lease_ttl)
+        Stage::over(memory, self.clock, lease_ttl, None)
     }
 
     /// Takes its leave, without a crash.

@@ -1,119 +1,58 @@
-//! Laws that hold over every life of an instance: random commands, random lapses of time, restarts in between.
+//! Laws that hold over every life of an instance: random commands, random lapses of time, new owners in between.
+
+mod board;
+mod steps;
 
 use std::collections::HashMap;
 
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use soloist::{
     core::{
-        command::{Command, Grant, Report, ReportBody, Start},
+        command::{Command, Grant, Report, ReportBody, Restart, Start},
+        decide::Answer,
         effect::{Effect, outstanding},
         event::{Event, LeaseEnd},
-        ids::{ClaimId, ExecutionId, Revision},
+        ids::{ClaimId, ExecutionId, InstanceKey, Revision},
         instance::Instance,
-        lease::{Cancellation, Proof},
-        policy::{ConflictPolicy, Replaceable},
-        status::{News, Status},
+        lease::Proof,
+        policy::ConflictPolicy,
+        queue::Queue,
+        request::{Outcome, Request},
+        status::{Spec, Status, Told},
         time::{Now, Span, Steady, Timestamp},
     },
     store::record,
 };
 
-use crate::world::{Done, World, apply, completed, failed, name, raise, request, spec, terminate};
-
-/// A step of a life: how long it takes, and what happens then.
-#[derive(Clone, Debug)]
-struct Step {
-    lapse: Lapse,
-    action: Action,
-}
-
-#[derive(Clone, Debug)]
-enum Lapse {
-    Micros(i64),
-    /// Until something is due, and so many microseconds more or less.
-    UntilDue(i64),
-    /// The wall clock is set by so much.
-    WallSet(i64),
-}
-
-#[derive(Clone, Debug)]
-enum Action {
-    Start {
-        policy: ConflictPolicy,
-        replaceable: Replaceable,
-        request: Option<(u8, u8)>,
-        function: u8,
-    },
-    Raise(Expected),
-    Terminate(Expected),
-    Grant {
-        other: bool,
-        ttl: i64,
-    },
-    Report {
-        by: By,
-        body: Body,
-    },
-    Renew(By),
-    TakeBack(By),
-    Lengthen(i64),
-    Tick,
-    /// The timers do what is due.
-    Fire,
-    /// Another server takes over.
-    Restart,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Expected {
-    Any,
-    Current,
-    Other,
-}
-
-/// Whose proof is shown: that of the n-th newest grant, perhaps with another secret.
-#[derive(Clone, Copy, Debug)]
-struct By {
-    grants_ago: usize,
-    forged: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Body {
-    Accept,
-    Progress(bool),
-    Acked(u64),
-    Completed,
-    Failed { non_retriable: bool },
-    Continue,
-    Stopped,
-}
+use self::{
+    board::Board,
+    steps::{Action, Body, By, Expected, Lapse, Step, Which, steps},
+};
+use crate::world::{
+    Done, MEMORY, World, apply, completed, failed, name, purge, raise, request, resume, signal, spec, suspend,
+    terminate, withdraw,
+};
 
 /// A life, with everything that the laws speak of.
 struct Life {
     world: World,
     proofs: Vec<Proof>,
-    requests: HashMap<u8, ExecutionId>,
+    /// What was last accepted under each request id: what it asked for, what it got, and when.
+    requests: HashMap<String, (u128, ExecutionId, Steady)>,
     history: Vec<(Event, Revision, Now)>,
-    /// By the events alone: which executions are live.
+    /// By the events alone: which executions are live, and which wait, the next one first.
     live: Vec<ExecutionId>,
+    queue: Vec<ExecutionId>,
+    /// By the events alone: it was purged.
+    purged: bool,
     /// By the events and heartbeats alone: the lease that stands, and when it ends.
     lease: Option<(Proof, Span, Steady)>,
     tokens: Vec<Revision>,
+    /// The newest since nothing was left of the instance.
+    newest_token: Revision,
     sequence: u64,
     last_updated: Timestamp,
     board: Board,
-}
-
-/// What an engine that carried out all effects has before it.
-#[derive(Debug, Default)]
-struct Board {
-    offer: Option<ExecutionId>,
-    cancel: Option<(ClaimId, Cancellation)>,
-    /// Who was told that there are events, and up to which.
-    events: Option<(ClaimId, u64)>,
-    armed: Option<Steady>,
-    handed_out: Option<ClaimId>,
 }
 
 impl Life {
@@ -124,8 +63,11 @@ impl Life {
             requests: HashMap::new(),
             history: Vec::new(),
             live: Vec::new(),
+            queue: Vec::new(),
+            purged: false,
             lease: None,
             tokens: Vec::new(),
+            newest_token: Revision(0),
             sequence: 0,
             last_updated: Timestamp(i64::MIN),
             board: Board::default(),
@@ -145,7 +87,7 @@ impl Life {
         match &step.action {
             Action::Renew(by) => self.renew(*by),
             Action::Fire => self.fire(),
-            Action::Restart => self.restart(),
+            Action::TakeOver => self.take_over(),
             other => {
                 let command = self.command(other);
                 self.submit(&command);
@@ -156,15 +98,28 @@ impl Life {
 
     fn command(&mut self, action: &Action) -> Command {
         match action {
-            Action::Start { policy, replaceable, request: id, function } => {
-                let request = id.map(|(id, digest)| request(&id.to_string(), digest.into()));
+            Action::Start { policy, replaceable, request, function, max_queue, signals, ahead } => {
+                let start_at = ahead.map(|ahead| Timestamp(self.world.now.wall.0 + ahead));
                 let spec = spec(if *function == 0 { "f" } else { "g" }, 1 + u32::from(*function));
-                let start = self.world.start();
-                let (conflict_policy, replaceable) = (*policy, *replaceable);
-                Command::Start(Start { spec, conflict_policy, replaceable, request, ..start })
+                Command::Start(Start {
+                    spec: Spec { start_at, ..Spec::clone(&spec) }.into(),
+                    replaceable: *replaceable,
+                    max_queue: *max_queue,
+                    signal: (*signals && *policy == ConflictPolicy::UseExisting).then(signal),
+                    request: asked(*request),
+                    ..self.world.start_as(*policy)
+                })
+            }
+            Action::Restart { expected, request } => {
+                let expected = self.expected(*expected);
+                self.world.restart(expected, asked(*request))
             }
             Action::Raise(expected) => raise(self.expected(*expected)),
+            Action::Suspend(expected) => suspend(self.expected(*expected)),
+            Action::Resume(expected) => resume(self.expected(*expected)),
             Action::Terminate(expected) => terminate(self.expected(*expected)),
+            Action::Withdraw(which) => withdraw(self.named(*which)),
+            Action::Purge(expected) => purge(self.expected(*expected)),
             Action::Grant { other, ttl } => match self.world.grant() {
                 Command::Grant(grant) => {
                     let execution = if *other { ExecutionId([255; 16]) } else { grant.execution };
@@ -188,7 +143,7 @@ impl Life {
             }
             Action::TakeBack(by) => Command::TakeBack(self.proof(*by)),
             Action::Lengthen(ttl) => Command::Lengthen(Span::from_micros(*ttl)),
-            Action::Tick | Action::Fire | Action::Restart | Action::Renew(_) => Command::Tick,
+            Action::Tick | Action::Fire | Action::TakeOver | Action::Renew(_) => Command::Tick,
         }
     }
 
@@ -197,6 +152,15 @@ impl Life {
             Expected::Any => None,
             Expected::Current => self.world.instance.as_ref().map(|instance| instance.execution.id),
             Expected::Other => Some(ExecutionId([255; 16])),
+        }
+    }
+
+    fn named(&self, which: Which) -> ExecutionId {
+        let other = ExecutionId([255; 16]);
+        match which {
+            Which::Current => self.expected(Expected::Current).unwrap_or(other),
+            Which::Waiting(n) => self.queue.get(n).copied().unwrap_or(other),
+            Which::Other => other,
         }
     }
 
@@ -212,30 +176,94 @@ impl Life {
             assert_eq!(self.world.instance, before, "a rejection changes nothing");
             return;
         };
-        if let (Command::Tick, false) = (command, done.events.is_empty()) {
+        if matches!(command, Command::Tick) {
             let due = before.as_ref().and_then(Instance::next_due);
-            assert!(due.is_some_and(|due| due <= self.world.now.steady), "what time alone does was foreseen: {due:?}");
+            let is_due = due.is_some_and(|due| due <= self.world.now.steady);
+            assert_eq!(!done.events.is_empty(), is_due, "what time alone does was foreseen, and is done: {due:?}");
         }
         self.tell(command, &done);
         self.board.carry_out(&done.effects, self.world.instance.as_ref());
-        if let Command::Start(Start { request: Some(asked), .. }) = command
-            && let soloist::core::decide::Answer::Start { execution, deduplicated, .. } = done.answer
-            && let Ok(id) = asked.id.parse()
-        {
-            let first = self.requests.insert(id, execution);
-            assert!(!deduplicated || first == Some(execution), "the first answer to the request id stands");
+        self.answer(command, &done);
+        if self.world.instance.is_none() && !done.events.is_empty() {
+            self.forgotten();
         }
+    }
+
+    /// What a start is told agrees with what it did, and with what its request was told before.
+    fn answer(&mut self, command: &Command, done: &Done) {
+        let Answer::Start { outcome, deduplicated, execution, queue_position } = done.answer else { return };
+        let place = self.queue.iter().position(|waits| *waits == execution).map_or(0, |at| at as u32 + 1);
+        assert_eq!(queue_position, place);
+        let (Command::Start(Start { request, .. }) | Command::Restart(Restart { request, .. })) = command else {
+            return;
+        };
+        if !deduplicated {
+            let live = self.live == [execution];
+            match outcome {
+                Outcome::Started | Outcome::Replaced | Outcome::Joined => assert!(live && place == 0, "{outcome:?}"),
+                Outcome::Queued | Outcome::Coalesced => assert!(!live && place > 0, "{outcome:?}"),
+            }
+        }
+        let Some(asked) = request else { return };
+        let now = self.world.now.steady;
+        let known = self.requests.get(&asked.id).filter(|(_, _, at)| now - *at < MEMORY);
+        assert_eq!(
+            deduplicated.then_some((asked.digest, execution)),
+            known.map(|(digest, first, _)| (*digest, *first))
+        );
+        if !deduplicated {
+            self.requests.insert(asked.id.clone(), (asked.digest, execution, now));
+        }
+    }
+
+    /// Nothing is left of the instance: nobody needs anything of it.
+    fn forgotten(&mut self) {
+        assert!(self.purged && self.live.is_empty() && self.queue.is_empty());
+        assert_eq!(self.lease, None, "its worker may still be at it");
+        let now = self.world.now.steady;
+        let needed = self.requests.iter().find(|(_, (_, _, at))| now - *at < MEMORY);
+        assert_eq!(needed, None, "it is remembered for its time");
+        (self.purged, self.sequence, self.last_updated) = (false, 0, Timestamp(i64::MIN));
+        (self.newest_token, self.board) = (Revision(0), Board::default());
+        self.history.clear();
     }
 
     /// What the events alone say, beside the laws of each.
     fn tell(&mut self, command: &Command, done: &Done) {
         let now = self.world.now;
+        let mut ended = false;
         for (event, revision) in &done.events {
             self.history.push((event.clone(), *revision, now));
+            let just_ended = std::mem::replace(&mut ended, event.is_end());
             match event {
-                Event::ExecutionStarted { execution, .. } => {
+                Event::ExecutionStarted { execution, .. } | Event::ExecutionRestarted { execution } => {
                     assert_eq!(self.live, [], "no second live execution: {command:?}");
+                    assert!(just_ended || self.queue.is_empty(), "only a replacement goes before those who wait");
                     self.live.push(*execution);
+                    if std::mem::take(&mut self.purged) {
+                        self.sequence = 0;
+                    }
+                }
+                Event::StartQueued { execution, .. } => {
+                    assert_eq!(self.live.len(), 1, "only what is live keeps anybody waiting");
+                    self.queue.push(*execution);
+                }
+                Event::StartCoalesced { execution, .. } => assert!(self.queue.contains(execution)),
+                Event::StartWithdrawn { execution, .. } => {
+                    let at = self.queue.iter().position(|waits| waits == execution);
+                    self.queue.remove(at.expect("only what waits is withdrawn"));
+                }
+                Event::ExecutionDequeued => {
+                    assert!(just_ended, "the next one begins in the step in which the live one ends: {command:?}");
+                    assert_eq!(self.live, []);
+                    self.live.push(self.queue.remove(0));
+                }
+                Event::ExecutionSuspended { .. } | Event::ExecutionResumed { .. } | Event::EventRaised { .. } => {
+                    assert_eq!(self.live.len(), 1, "only what is live is held back or told");
+                }
+                Event::InstancePurged { .. } => {
+                    assert_eq!((self.live.len(), self.queue.len(), self.purged), (0, 0, false));
+                    self.purged = true;
                 }
                 Event::ExecutionContinued { execution, .. } => {
                     assert_eq!(self.live.len(), 1);
@@ -252,6 +280,7 @@ impl Life {
                     assert_eq!(self.live.len(), 1, "no grant of what has ended");
                     assert!(self.tokens.last().is_none_or(|last| last < revision), "tokens rise");
                     self.tokens.push(*revision);
+                    self.newest_token = *revision;
                     let proof = Proof { token: *revision, claim: *claim };
                     self.proofs.push(proof);
                     self.lease = Some((proof, *ttl, now.steady + *ttl));
@@ -277,9 +306,10 @@ impl Life {
                 _ => {}
             }
         }
-        let transitions = done.news.iter().filter_map(|news| match news {
-            News::Transition(transition) => Some(transition),
-            News::Withdrawn(_) | News::Purged(_) => None,
+        assert!(self.queue.is_empty() || self.live.len() == 1, "nobody waits for nothing: {command:?}");
+        let transitions = done.news.iter().filter_map(|news| match &news.told {
+            Told::Transition(transition) => Some(transition),
+            Told::Withdrawn(_) | Told::Purged(_) => None,
         });
         for transition in transitions {
             assert_eq!(transition.sequence, self.sequence + 1, "no gap");
@@ -322,19 +352,11 @@ impl Life {
     }
 
     /// A fresh owner: rows instead of memory, full leases, and what is outstanding as its state says.
-    fn restart(&mut self) {
+    fn take_over(&mut self) {
         let Some(before) = self.world.instance.take() else { return };
         let now = self.world.now;
-        let bytes = record::encode_instance(&self.world.key, &before);
-        let (key, mut instance) =
-            record::decode_instance(before.arrival, &bytes, now).expect("what was written can be read");
-        assert_eq!(key, self.world.key);
-        instance.memory = before.memory.clone();
-        let (mut after, mut before) = (instance.clone(), before);
-        for lease in [&mut after.lease, &mut before.lease].into_iter().flatten() {
-            lease.expires_at = now.steady;
-        }
-        assert_eq!(after, before, "all but soft state is durable");
+        let instance = through_rows(&self.world.key, &before, now);
+        assert_eq!(without_soft_state(&instance), without_soft_state(&before), "all but soft state is durable");
         if let Some((_, ttl, ends)) = &mut self.lease {
             *ends = now.steady + *ttl;
         }
@@ -347,15 +369,21 @@ impl Life {
     fn check(&self) {
         let Some(instance) = &self.world.instance else { return };
         let execution = &instance.execution;
+        assert!(!instance.is_forgotten(), "what nobody needs is not kept");
+        assert_eq!(instance.is_there(), !self.purged);
+        let waiting: Vec<ExecutionId> = instance.queue.iter().map(|start| start.execution).collect();
+        assert_eq!(waiting, self.queue);
+        let places = waiting.iter().map(|execution| instance.queue.position(*execution));
+        assert!(places.eq(1..=instance.queue.len()));
         let live: Vec<ExecutionId> = execution.status.is_live().then_some(execution.id).into_iter().collect();
         assert_eq!(live, self.live);
         assert_eq!(instance.sequence, self.sequence);
         assert_eq!(instance.lease.as_ref().map(|lease| (lease.proof(), lease.ttl, lease.expires_at)), self.lease);
-        assert_eq!(instance.fencing_token, self.tokens.last().copied().unwrap_or_default());
+        assert_eq!(instance.fencing_token, self.newest_token);
         assert_eq!(execution.status.is_live(), execution.completed_at.is_none());
         assert!(execution.status != Status::Pending || execution.started_at.is_none());
         assert!(execution.last_updated_at >= self.last_updated);
-        assert!(!instance.is_grantable() || instance.lease.is_none());
+        assert!(!instance.is_grantable() || (instance.lease.is_none() && !instance.is_suspended()));
         self.board.check(instance);
     }
 
@@ -364,125 +392,37 @@ impl Life {
         let mut replayed = None;
         for (event, revision, now) in &self.history {
             let instance = apply(replayed.take(), event, *revision, *now);
-            let bytes = record::encode_instance(&self.world.key, &instance);
-            let read = record::decode_instance(instance.arrival, &bytes, *now).expect("what was written can be read");
-            replayed = Some(Instance { memory: instance.memory, ..read.1 });
+            replayed = Some(through_rows(&self.world.key, &instance, *now));
         }
-        let without_soft_state = |instance: &Instance| {
-            let mut instance = instance.clone();
-            if let Some(lease) = &mut instance.lease {
-                lease.expires_at = Steady(0);
-            }
-            instance
-        };
         let (replayed, lived) = (replayed.as_ref(), self.world.instance.as_ref());
         assert_eq!(replayed.map(without_soft_state), lived.map(without_soft_state));
     }
 }
 
-impl Board {
-    fn carry_out(&mut self, effects: &[Effect], after: Option<&Instance>) {
-        for effect in effects {
-            match effect {
-                Effect::Publish(_) | Effect::Pace { .. } => {}
-                Effect::EndClaim { claim, .. } => {
-                    self.cancel = self.cancel.filter(|(cancelled, _)| cancelled != claim);
-                    self.events = self.events.filter(|(told, _)| told != claim);
-                    self.handed_out = self.handed_out.filter(|held| held != claim);
-                }
-                Effect::Cancel { claim, why } => self.cancel = Some((*claim, *why)),
-                Effect::HandOut(run) => {
-                    let instance = after.expect("a run is of an instance");
-                    assert_eq!(Some(run.proof), instance.lease.as_ref().map(|lease| lease.proof()));
-                    assert_eq!(self.offer.take(), Some(run.execution), "only what was offered is handed out");
-                    assert_eq!(self.handed_out.replace(run.proof.claim), None, "one worker at a time");
-                }
-                Effect::DeliverEvents { claim } => {
-                    self.events = after.map(|instance| (*claim, instance.inbox_last));
-                }
-                Effect::Withdraw => assert!(self.offer.take().is_some(), "only what was offered is withdrawn"),
-                Effect::Offer(offer) => self.offer = Some(offer.execution),
-                Effect::Arm(due) => self.arm(*due),
-            }
-        }
-    }
-
-    /// A later time than the one that is armed changes nothing.
-    fn arm(&mut self, due: Steady) {
-        self.armed = Some(self.armed.map_or(due, |armed| armed.min(due)));
-    }
-
-    /// What was carried out so far leaves what the state calls for, and so does what a fresh owner begins with.
-    fn check(&self, instance: &Instance) {
-        let held = instance.lease.as_ref().filter(|lease| lease.cancelled.is_none()).map(|lease| lease.claim);
-        let due = instance.next_due();
-        let offer = instance.is_grantable().then_some(instance.execution.id);
-        let cancel = instance.lease.as_ref().and_then(|lease| Some((lease.claim, lease.cancelled?)));
-        let events = held.map(|claim| (claim, instance.inbox_last)).filter(|(_, last)| *last > instance.inbox_after);
-        let mut fresh = Board::default();
-        fresh.carry_out(&outstanding(instance), Some(instance));
-        assert_eq!((fresh.offer, fresh.cancel, fresh.events, fresh.armed), (offer, cancel, events, due));
-
-        let told = self.events.filter(|(claim, last)| held == Some(*claim) && *last > instance.inbox_after);
-        assert_eq!((self.offer, self.cancel, told), (offer, cancel, events));
-        // A lease that was renewed is looked at too early, never too late.
-        assert!(due.is_none_or(|due| self.armed.is_some_and(|armed| armed <= due)), "{self:?}, due {due:?}");
-    }
+fn asked(request: Option<(u8, u8)>) -> Option<Request> {
+    request.map(|(id, digest)| self::request(&id.to_string(), digest.into()))
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (lapse(), action()).prop_map(|(lapse, action)| Step { lapse, action });
-    proptest::collection::vec(step, 1..60)
+/// To the disk and back: the record, and a row for each start that waits.
+fn through_rows(key: &InstanceKey, instance: &Instance, now: Now) -> Instance {
+    let bytes = record::encode_instance(key, instance);
+    let (read_key, read) =
+        record::decode_instance(instance.arrival, &bytes, now).expect("what was written can be read");
+    assert_eq!(read_key, *key);
+    let mut queue = Queue::default();
+    for start in instance.queue.iter() {
+        let row = record::encode_queued(start);
+        queue.push(record::decode_queued(start.ticket, &row).expect("what was written can be read"));
+    }
+    Instance { memory: instance.memory.clone(), queue, ..read }
 }
 
-fn lapse() -> impl Strategy<Value = Lapse> {
-    prop_oneof![
-        6 => (0..100_000_i64).prop_map(Lapse::Micros),
-        2 => (0..20_000_000_i64).prop_map(Lapse::Micros),
-        1 => (0..90_000_000_000_i64).prop_map(Lapse::Micros),
-        4 => (-1..2_i64).prop_map(Lapse::UntilDue),
-        1 => (-10_000_000_000..10_000_000_000_i64).prop_map(Lapse::WallSet),
-    ]
-}
-
-fn action() -> impl Strategy<Value = Action> {
-    let by = || {
-        let grants_ago = prop_oneof![8 => Just(0_usize), 1 => 1..4_usize];
-        (grants_ago, prop::bool::weighted(0.1)).prop_map(|(grants_ago, forged)| By { grants_ago, forged })
-    };
-    let policy = prop_oneof![
-        2 => Just(ConflictPolicy::Fail),
-        1 => Just(ConflictPolicy::UseExisting),
-        3 => Just(ConflictPolicy::Replace),
-    ];
-    let replaceable = prop_oneof![4 => Just(Replaceable::ALL), 1 => Just(Replaceable::NONE)];
-    let ids = proptest::option::weighted(0.4, (0..4_u8, 0..2_u8));
-    let start = (policy, replaceable, ids, 0..3_u8)
-        .prop_map(|(policy, replaceable, request, function)| Action::Start { policy, replaceable, request, function });
-    let body = prop_oneof![
-        4 => Just(Body::Accept),
-        1 => any::<bool>().prop_map(Body::Progress),
-        2 => (0..12_u64).prop_map(Body::Acked),
-        1 => Just(Body::Completed),
-        2 => prop::bool::weighted(0.2).prop_map(|non_retriable| Body::Failed { non_retriable }),
-        1 => Just(Body::Continue),
-        2 => Just(Body::Stopped),
-    ];
-    let expected = || prop_oneof![4 => Just(Expected::Any), 1 => Just(Expected::Current), 1 => Just(Expected::Other)];
-    let grant = (prop::bool::weighted(0.1), 1..20_000_000_i64).prop_map(|(other, ttl)| Action::Grant { other, ttl });
-    prop_oneof![
-        4 => start,
-        2 => expected().prop_map(Action::Raise),
-        1 => expected().prop_map(Action::Terminate),
-        6 => grant,
-        8 => (by(), body).prop_map(|(by, body)| Action::Report { by, body }),
-        2 => by().prop_map(Action::Renew),
-        1 => by().prop_map(Action::TakeBack),
-        1 => (1..30_000_000_i64).prop_map(Action::Lengthen),
-        2 => Just(Action::Tick),
-        5 => Just(Action::Fire),
-        1 => Just(Action::Restart),
-    ]
+fn without_soft_state(instance: &Instance) -> Instance {
+    let mut instance = instance.clone();
+    if let Some(lease) = &mut instance.lease {
+        lease.expires_at = Steady(0);
+    }
+    instance
 }
 
 proptest! {

@@ -2,7 +2,10 @@
 #![cfg(feature = "server")]
 
 mod laws;
+mod lifecycle;
+mod queue;
 mod records;
 mod runs;
 mod starts;
+mod states;
 mod world;

@@ -4,14 +4,16 @@ use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use soloist::{
     core::{
         command::{Command, ReportBody, Start},
-        ids::Arrival,
+        history::HistoryEvent,
+        ids::{Arrival, Revision},
+        policy::ConflictPolicy,
         request::{Outcome, Remembered},
         time::{Steady, Timestamp},
     },
     store::record,
 };
 
-use crate::world::{World, completed, failed, name, raise, request, terminate};
+use crate::world::{World, completed, failed, name, raise, request, suspend, terminate};
 
 /// One valid row of each kind, from several states.
 fn rows() -> Vec<Vec<u8>> {
@@ -26,6 +28,18 @@ fn rows() -> Vec<Vec<u8>> {
     for world in worlds {
         rows.push(record::encode_instance(&world.key, world.instance()));
         rows.push(record::encode_transition(&world.instance().view(&world.key, world.now)));
+    }
+    let world = World::running().queued(ConflictPolicy::Coalesce);
+    rows.push(record::encode_instance(&world.key, world.instance()));
+    rows.extend(world.instance().queue.iter().map(record::encode_queued));
+    let stories = [raise(None), suspend(None), world.report(failed(false))];
+    for command in stories {
+        let mut world = world.clone();
+        let event = world.must(&command).events.pop().expect("something happened").0;
+        let noted = HistoryEvent::of(&event, world.instance(), world.now).expect("it is noted");
+        let row = record::encode_history(&noted);
+        assert_eq!(record::decode_history(&row), Ok(noted));
+        rows.push(row);
     }
     rows.push(record::encode_event(&name("e"), Some(&"payload".into()), Timestamp(7)));
     rows.push(record::encode_request(&remembered()));
@@ -49,6 +63,8 @@ fn read_as_everything(bytes: &[u8]) {
     let _ = record::decode_transition(&world.key, 1, bytes);
     let _ = record::decode_event(1, bytes);
     let _ = record::decode_request(bytes);
+    let _ = record::decode_queued(Revision(1), bytes);
+    let _ = record::decode_history(bytes);
 }
 
 proptest! {

@@ -10,8 +10,9 @@ use soloist::core::{
     time::Span,
 };
 
-use crate::world::{
-    BACKOFF, RUN_TIMEOUT, START_DEADLINE, TTL, World, completed, failed, name, play, raise, spec, terminate,
+use crate::{
+    states::{continued, state},
+    world::{RUN_TIMEOUT, START_DEADLINE, TTL, World, completed, failed, name, play, raise, spec, terminate},
 };
 
 const LIFECYCLE: &str = "
@@ -161,68 +162,6 @@ const TICKS: &str = "
     terminated, run timeout      | tick => nothing
     continued, run timeout       | tick => nothing
 ";
-
-fn state(name: &str) -> World {
-    if let Some((state_name, wait)) = name.split_once(", ") {
-        let wait = match wait {
-            "start deadline" => START_DEADLINE,
-            "lease end" => TTL,
-            "run timeout" => RUN_TIMEOUT,
-            "backoff" => BACKOFF,
-            "a second" => limits::DECLINED_BACKOFF,
-            other => panic!("no wait {other}"),
-        };
-        return state(state_name).later(wait);
-    }
-    let again = || World::running().after(failed(false)).later(BACKOFF).then(&Command::Tick);
-    match name {
-        "absent" => World::new(),
-        "pending" => World::pending(),
-        "granted" => World::granted(),
-        "running" => World::running(),
-        "with event" => World::running().then(&raise(None)),
-        "full" => (0..limits::INBOX_EVENTS_MAX).fold(World::running(), |world, _| world.then(&raise(None))),
-        "almost overdue" => overdue(1),
-        "overdue" => overdue(0),
-        "timed out" => overdue(0).then(&Command::Tick),
-        "expired" => World::running().later(TTL),
-        "backoff" => World::running().after(failed(false)),
-        "again" => again(),
-        "last" => {
-            let mut world = again();
-            let grant = world.grant();
-            world.then(&grant).after(ReportBody::Accept)
-        }
-        "declined" => World::granted().after(ReportBody::Stopped),
-        "gave back" => World::running().after(ReportBody::Stopped),
-        "lost" => World::running().later(TTL).then(&Command::Tick),
-        "stopping" => World::running().then(&terminate(None)),
-        "stopping and expired" => World::running().then(&terminate(None)).later(TTL),
-        "replaced" => World::running().replaced(),
-        "released" => World::running().replaced().after(ReportBody::Stopped),
-        "completed" => World::running().after(completed()),
-        "failed" => World::running().after(failed(true)),
-        "terminated" => World::pending().then(&terminate(None)),
-        "continued" => World::running().after(continued()),
-        other => panic!("no state {other}"),
-    }
-}
-
-fn continued() -> ReportBody {
-    ReportBody::ContinueAsNew { input: Some("next".into()), execution: ExecutionId([200; 16]) }
-}
-
-/// A run that its worker has kept until so many seconds before its timeout.
-fn overdue(seconds_before: i64) -> World {
-    let mut world = World::running();
-    let until = world.instance().execution.run_until.expect("it has a timeout");
-    let step = Span::from_secs(1);
-    while world.now.steady + Span::from_secs(seconds_before) < until {
-        world.pass(step);
-        world.renew().expect("it is held");
-    }
-    world
-}
 
 fn execution(asked: &str, world: &World) -> Option<ExecutionId> {
     let this = world.instance.as_ref().map(|instance| instance.execution.id);

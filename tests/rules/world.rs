@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use soloist::core::{
-    command::{Command, Grant, RaiseEvent, Report, ReportBody, Signal, Start, Target, Terminate},
+    command::{
+        Command, Grant, Purge, RaiseEvent, Report, ReportBody, Restart, Resume, Signal, Start, Suspend, Target,
+        Terminate,
+    },
     decide::{Answer, Found, decide},
     effect::{Effect, Outlook, effects},
     event::{Event, LeaseEnd},
@@ -13,7 +16,7 @@ use soloist::core::{
     policy::{ConflictPolicy, Replaceable, RetryPolicy, WorkerKind},
     rejection::Rejection,
     request::Request,
-    status::{Failure, News, Spec, Transition},
+    status::{Failure, News, Spec, Status, Told, Transition},
     time::{Now, Span, Steady, Timestamp},
 };
 
@@ -78,6 +81,7 @@ impl World {
         let mut done = Done { answer: decision.answer, events: Vec::new(), news: Vec::new(), effects: Vec::new() };
         for event in &decision.events {
             self.revision = Revision(self.revision.0 + 1);
+            done.news.extend(self.instance.as_ref().and_then(|before| last_news(&self.key, before, event, self.now)));
             self.instance = Some(apply(self.instance.take(), event, self.revision, self.now));
             done.events.push((event.clone(), self.revision));
             if let Event::RunGranted { claim, .. } = event {
@@ -86,13 +90,17 @@ impl World {
             let instance = self.instance();
             if event.is_transition() {
                 let view = instance.view(&self.key, self.now);
-                done.news.push(News::Transition(Transition { sequence: instance.sequence, view }));
+                let told = Told::Transition(Transition { sequence: instance.sequence, view });
+                done.news.push(News { arrival: instance.arrival, told });
             }
         }
         if let Some(after) = &self.instance
             && !decision.events.is_empty()
         {
             done.effects = effects(before, &decision.events, done.news.clone(), after);
+        }
+        if self.instance.as_ref().is_some_and(Instance::is_forgotten) {
+            self.instance = None;
         }
         Ok(done)
     }
@@ -119,6 +127,15 @@ impl World {
             signal: None,
             request: None,
         }
+    }
+
+    /// The same with a policy.
+    pub fn start_as(&mut self, conflict_policy: ConflictPolicy) -> Start {
+        Start { conflict_policy, ..self.start() }
+    }
+
+    pub fn restart(&mut self, expected_execution: Option<ExecutionId>, request: Option<Request>) -> Command {
+        Command::Restart(Restart { execution: ExecutionId(self.draw()), expected_execution, request })
     }
 
     pub fn grant(&mut self) -> Command {
@@ -176,7 +193,13 @@ impl World {
     }
 
     pub fn replaced(mut self) -> World {
-        let start = Start { conflict_policy: ConflictPolicy::Replace, ..self.start() };
+        let start = self.start_as(ConflictPolicy::Replace);
+        self.then(&Command::Start(start))
+    }
+
+    /// One more start waits.
+    pub fn queued(mut self, conflict_policy: ConflictPolicy) -> World {
+        let start = self.start_as(conflict_policy);
         self.then(&Command::Start(start))
     }
 }
@@ -192,6 +215,22 @@ pub fn apply(before: Option<Instance>, event: &Event, revision: Revision, now: N
             instance.apply(event, revision, now);
             instance
         }
+    }
+}
+
+/// What watchers are told of a start that is withdrawn, or of an instance that is purged.
+fn last_news(key: &InstanceKey, before: &Instance, event: &Event, now: Now) -> Option<News> {
+    match event {
+        Event::StartWithdrawn { execution, .. } => {
+            let mut view = before.view_of(*execution, key, now)?;
+            view.execution.status = Status::Terminated;
+            Some(News { arrival: before.arrival, told: Told::Withdrawn(view) })
+        }
+        Event::InstancePurged { .. } => {
+            let last = Transition { sequence: before.sequence, view: before.view(key, now) };
+            Some(News { arrival: before.arrival, told: Told::Purged(last) })
+        }
+        _ => None,
     }
 }
 
@@ -222,8 +261,29 @@ pub fn terminate(expected_execution: Option<ExecutionId>) -> Command {
     Command::Terminate(Terminate { reason: "enough".into(), target })
 }
 
+/// Ends the latest execution, or withdraws one that waits.
+pub fn withdraw(execution: ExecutionId) -> Command {
+    Command::Terminate(Terminate { reason: "no longer wanted".into(), target: Target::Exactly(execution) })
+}
+
+pub fn suspend(expected_execution: Option<ExecutionId>) -> Command {
+    Command::Suspend(Suspend { reason: "a pause".into(), expected_execution })
+}
+
+pub fn resume(expected_execution: Option<ExecutionId>) -> Command {
+    Command::Resume(Resume { reason: "go on".into(), expected_execution })
+}
+
+pub fn purge(expected_execution: Option<ExecutionId>) -> Command {
+    Command::Purge(Purge { expected_execution, ended_before: None, remember: MEMORY })
+}
+
 pub fn raise(expected_execution: Option<ExecutionId>) -> Command {
-    Command::RaiseEvent(RaiseEvent { signal: Signal { name: name("e"), input: Some("1".into()) }, expected_execution })
+    Command::RaiseEvent(RaiseEvent { signal: signal(), expected_execution })
+}
+
+pub fn signal() -> Signal {
+    Signal { name: name("e"), input: Some("1".into()) }
 }
 
 pub fn request(id: &str, digest: u128) -> Request {

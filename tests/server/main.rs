@@ -3,12 +3,16 @@
 
 mod support;
 
+mod backup;
 mod crash;
 mod disk;
 mod fuzz;
 mod idempotency;
 mod leases;
+mod lifecycle;
 mod limits;
+mod queue;
 mod races;
 mod reflection;
+mod sight;
 mod watch;

@@ -14,7 +14,7 @@ use soloist::{
         instance::Instance,
         partitioning::PartitionId,
         queue::QueuedStart,
-        status::{Status, Transition},
+        status::Status,
     },
     store::{
         Batch, Claim, CommitError, ReadError, Row, RowKey, Store, Table, Write,

@@ -8,7 +8,7 @@ use std::{
 
 use soloist::{
     checker::{self, Rules},
-    core::{ids::InstanceKey, instance::Instance, rejection::Rejection, status::Execution},
+    core::{ids::{Arrival, InstanceKey}, instance::Instance, rejection::Rejection, status::Execution},
     engine::Refusal,
     store::memory::Fault,
 };
@@ -68,6 +68,7 @@ fn run(world: &Rc<World>) -> Result<Tally, String> {
     }
     world.stage.spawn(misfortune(world.clone()));
     world.stage.spawn(keeper(world.clone()));
+    world.stage.spawn(sweeper(world.clone()));
     let begin = world.stage.now();
     let calm_at = begin + dice.between(10, 90) * SECOND;
     let mut steps = Steps { taken: 0, trace: 0 };
@@ -130,6 +131,27 @@ impl Steps {
             if self.taken > STEPS_MAX {
                 return Err("there is no end of it".into());
             }
+        }
+    }
+}
+
+/// Purges what has outlived the retention.
+async fn sweeper(world: Rc<World>) {
+    while world.house.retention.is_some() {
+        world.rest(10 * SECOND).await;
+        let mut after = Some(Arrival(0));
+        while let Some(from) = after {
+            let swept = world.house.call(i64::MAX, async |engine| engine.stepper().sweep_next(from).await).await;
+            after = match swept {
+                Reply::Answered(Ok(swept)) => swept.next,
+                Reply::Answered(Err(Refusal::Unavailable(_) | Refusal::OutcomeUnknown(_)))
+                | Reply::Lost
+                | Reply::Refused => None,
+                Reply::Answered(Err(other)) => {
+                    world.witness().object(format!("a sweep has ended with {other}"));
+                    None
+                }
+            };
         }
     }
 }
@@ -284,7 +306,8 @@ fn is_same(found: &Execution, durable: &Execution) -> bool {
 /// What the checker says of everything that was seen; how many ids it could not decide on.
 fn judge(world: &World) -> Result<usize, String> {
     let memory = world.witness().remembered().unsigned_abs();
-    let rules = Rules { remember_for: memory, ..Rules::default() };
+    let sweeps = world.house.retention.is_some();
+    let rules = Rules { remember_for: memory, sweeps, ..Rules::default() };
     if let Some(strayed) = world.witness().strayed() {
         return Err(strayed);
     }

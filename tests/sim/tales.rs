@@ -49,6 +49,7 @@ impl Scene {
         let config = Config {
             lease_ttl: Span::from_secs(15),
             request_memory: Span::from_secs(60),
+            retention: None,
             watchers_max: 10,
             workers_max: 10,
         };

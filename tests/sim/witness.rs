@@ -179,10 +179,10 @@ impl Witness {
         sighting(view)
     }
 
-    /// An answer to a start spoke of an instance; not where it has been purged since the request was accepted.
+    /// An answer to a start spoke of an instance; nothing where it has been purged since the request was accepted.
     pub fn started(&mut self, called: Called, view: &View) -> Option<Sighting> {
         let seen = self.view(called, view);
-        Some(seen)
+        (!view.purged).then_some(seen)
     }
 
     /// An answer spoke of an instance as it stood.

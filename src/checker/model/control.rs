@@ -3,7 +3,7 @@
 use super::{
     Model,
     op::{Name, Op, Seen, Told},
-    state::{Phase, State, Who},
+    state::{State, Who},
 };
 use crate::checker::history::Status;
 

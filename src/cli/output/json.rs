@@ -1,7 +1,7 @@
 //! Results as JSON: protobuf's mapping with short names of enums. Fields that were not sent are left out; 64-bit
 //! numbers are strings, since many readers of JSON keep only 53 bits.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{collections::BTreeMap, path::Path, time::SystemTime};
 
 use prost_types::Timestamp;
 use serde::Serialize;
@@ -13,6 +13,7 @@ use crate::{
         self, ConflictPolicy, HistoryEvent, HistoryEventType, InstanceStatus, RaiseEventResponse, RuntimeStatus,
         StartOutcome, StartSingletonResponse,
     },
+    store::embedded,
 };
 
 #[derive(Serialize)]
@@ -156,6 +157,20 @@ pub struct Health<'a> {
 }
 
 #[derive(Serialize)]
+pub struct BackedUp {
+    file: String,
+    bytes: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Restored {
+    data_dir: String,
+    bytes: String,
+    revision: String,
+}
+
+#[derive(Serialize)]
 pub struct Failed {
     pub error: Report,
 }
@@ -285,6 +300,26 @@ impl<'a> Happened<'a> {
 impl<'a> Raised<'a> {
     pub fn of(answer: &'a RaiseEventResponse) -> Raised<'a> {
         Raised { execution_id: &answer.execution_id, sequence: answer.sequence.to_string() }
+    }
+}
+
+// === impl BackedUp ===
+
+impl BackedUp {
+    pub fn of(file: &Path, bytes: u64) -> BackedUp {
+        BackedUp { file: file.to_string_lossy().into_owned(), bytes: bytes.to_string() }
+    }
+}
+
+// === impl Restored ===
+
+impl Restored {
+    pub fn of(folder: &Path, restored: &embedded::Restored) -> Restored {
+        Restored {
+            data_dir: folder.to_string_lossy().into_owned(),
+            bytes: restored.bytes.to_string(),
+            revision: restored.revision.to_string(),
+        }
     }
 }
 

@@ -9,7 +9,10 @@ mod table;
 mod tests;
 mod text;
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    path::Path,
+};
 
 use serde::Serialize;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -24,6 +27,7 @@ use super::{Error, Exit};
 use crate::{
     client::{Interruption, WatchItem},
     proto::v1::{HistoryEvent, InstanceStatus, QueuedStart, RaiseEventResponse, StartSingletonResponse},
+    store::embedded::Restored,
 };
 
 /// How results are printed.
@@ -82,6 +86,14 @@ impl Output {
     pub fn health(&self, service: &str, status: ServingStatus) -> Result<(), Error> {
         let status = status.as_str_name();
         self.print(|| json::Health { service, status }, || format!("{status}\n"))
+    }
+
+    pub fn backed_up(&self, file: &Path, bytes: u64) -> Result<(), Error> {
+        self.print(|| json::BackedUp::of(file, bytes), || text::backed_up(file, bytes))
+    }
+
+    pub fn restored(&self, folder: &Path, restored: &Restored) -> Result<(), Error> {
+        self.print(|| json::Restored::of(folder, restored), || text::restored(folder, restored))
     }
 
     /// The head of the table that `watched` goes on with.

@@ -1,6 +1,6 @@
 //! Results for people.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{collections::BTreeMap, path::Path, time::SystemTime};
 
 use prost_types::Timestamp;
 
@@ -12,6 +12,7 @@ use crate::{
         ConflictPolicy, Failure, InstanceStatus, QueuedStart, RaiseEventResponse, RuntimeStatus, StartOutcome,
         StartSingletonResponse,
     },
+    store::embedded::Restored,
 };
 
 /// Names and values, one line each; values of several lines are indented.
@@ -68,6 +69,21 @@ pub fn raised(answer: &RaiseEventResponse) -> String {
     let mut rows = Rows::default();
     rows.add("event", &answer.sequence.to_string());
     rows.add("execution", &answer.execution_id);
+    rows.to_text()
+}
+
+pub fn backed_up(file: &Path, bytes: u64) -> String {
+    let mut rows = Rows(Vec::new());
+    rows.add("file", &file.to_string_lossy());
+    rows.add("bytes", &bytes.to_string());
+    rows.to_text()
+}
+
+pub fn restored(folder: &Path, restored: &Restored) -> String {
+    let mut rows = Rows(Vec::new());
+    rows.add("data folder", &folder.to_string_lossy());
+    rows.add("bytes", &restored.bytes.to_string());
+    rows.add("revisions from", &restored.revision.to_string());
     rows.to_text()
 }
 

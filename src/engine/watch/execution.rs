@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Which of an instance's transitions belong to the execution that is watched.
-pub(super) struct Follow {
+pub struct Follow {
     execution: ExecutionId,
     stage: Stage,
 }
@@ -20,7 +20,7 @@ enum Stage {
 }
 
 impl Follow {
-    pub(super) fn new(execution: ExecutionId) -> Follow {
+    pub fn new(execution: ExecutionId) -> Follow {
         Follow { execution, stage: Stage::Waiting }
     }
 
@@ -37,7 +37,7 @@ impl Follow {
     }
 
     /// Goes on to this state of the instance; answers whether it is one of the execution.
-    pub(super) fn shows(&mut self, view: &View) -> bool {
+    pub fn shows(&mut self, view: &View) -> bool {
         let shows = match self.stage {
             Stage::Waiting => self.is_of(view),
             // Another execution after one that has not ended is the same one, continued as new.
@@ -68,6 +68,9 @@ impl Watch {
             (self.shared.look_at(&key, Some(execution)).await?, None)
         };
         let is_former = sighting.is_former;
+        if let Some(follow) = &mut self.follow {
+            follow.execution = sighting.transition.view.execution.id;
+        }
         self.look_shows(sighting, kind, payloads);
         self.over |= is_former;
         Ok(())

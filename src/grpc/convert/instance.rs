@@ -1,5 +1,6 @@
 //! What callers see of an instance.
 
+use prost::Message;
 use prost_types::Timestamp as WireTimestamp;
 
 use crate::{
@@ -13,6 +14,11 @@ use crate::{
 };
 
 pub fn to_wire(described: Description, payloads: Option<Payloads>) -> v1::InstanceStatus {
+    to_wire_within(RESPONSE_PAYLOAD_BYTES_MAX, described, payloads)
+}
+
+/// The same where so many bytes of payloads have room.
+fn to_wire_within(room: usize, described: Description, payloads: Option<Payloads>) -> v1::InstanceStatus {
     let Description { view, pending_reason } = described;
     let execution = &view.execution;
     let failure = execution.failure.as_deref().filter(|_| execution.status == Status::Failed);
@@ -39,7 +45,7 @@ pub fn to_wire(described: Description, payloads: Option<Payloads>) -> v1::Instan
         termination_reason: execution.termination_reason.as_deref().unwrap_or_default().into(),
         ..Default::default()
     };
-    add_payloads(&mut wire, payloads.unwrap_or_default());
+    add_payloads(&mut wire, payloads.unwrap_or_default(), room);
     wire
 }
 
@@ -50,16 +56,16 @@ pub fn seen(seen: Seen) -> v1::GetStatusResponse {
         conflict_policy: if start.coalesces { v1::ConflictPolicy::Coalesce } else { v1::ConflictPolicy::Queue }.into(),
         queued_at: Some(shown(start.queued_at)),
     });
-    let queue = queue.collect();
-    v1::GetStatusResponse { status: Some(to_wire(seen.status, Some(seen.payloads))), queue }
+    let response = v1::GetStatusResponse { status: None, queue: queue.collect() };
+    let room = RESPONSE_PAYLOAD_BYTES_MAX.saturating_sub(response.encoded_len());
+    v1::GetStatusResponse { status: Some(to_wire_within(room, seen.status, Some(seen.payloads))), ..response }
 }
 
-/// As many payloads as a response may have, the small ones first.
-fn add_payloads(wire: &mut v1::InstanceStatus, payloads: Payloads) {
+/// As many payloads as there is room for, the small ones first.
+fn add_payloads(wire: &mut v1::InstanceStatus, payloads: Payloads, mut room: usize) {
     let Payloads { input, output, custom_status } = payloads;
     let mut by_size = [("input", input), ("output", output), ("custom_status", custom_status)];
     by_size.sort_by_key(|(_, payload)| payload.as_ref().map_or(0, String::len));
-    let mut room = RESPONSE_PAYLOAD_BYTES_MAX;
     for (name, payload) in by_size {
         let size = payload.as_ref().map_or(0, String::len);
         if size > room {
@@ -86,7 +92,7 @@ fn runtime_status(status: Status) -> v1::RuntimeStatus {
     }
 }
 
-fn failure_to_wire(failure: &Failure) -> v1::Failure {
+pub(super) fn failure_to_wire(failure: &Failure) -> v1::Failure {
     v1::Failure {
         error_type: failure.error_type.clone(),
         message: failure.message.clone(),

@@ -44,7 +44,7 @@ pub fn start(door: &Door, hub: &TaskHub, request: v1::StartSingletonRequest) -> 
     let spec = spec(&mut wrong, &request, door.engine.now());
     let (key, spec) = wrong.finish(key.zip(spec))?;
     let request_memory = door.engine.config().request_memory;
-    let digest = content(&request, &spec, conflict_policy, replaceable);
+    let digest = content(&request, &spec, conflict_policy, replaceable, max_queue);
     let start = Start {
         execution: door.engine.draw_execution_id(),
         spec: Arc::new(spec),
@@ -62,7 +62,13 @@ pub fn start(door: &Door, hub: &TaskHub, request: v1::StartSingletonRequest) -> 
 ///
 /// It is kept on the disk, and a retry may reach a newer server: fixed for ever, so what is asked for in a new way is
 /// added behind the rest, and only where it is asked for.
-fn content(request: &v1::StartSingletonRequest, spec: &Spec, policy: ConflictPolicy, replaceable: Replaceable) -> u128 {
+fn content(
+    request: &v1::StartSingletonRequest,
+    spec: &Spec,
+    policy: ConflictPolicy,
+    replaceable: Replaceable,
+    max_queue: u32,
+) -> u128 {
     let policy = match policy {
         ConflictPolicy::Fail => 1,
         ConflictPolicy::UseExisting => 2,
@@ -93,8 +99,8 @@ fn content(request: &v1::StartSingletonRequest, spec: &Spec, policy: ConflictPol
     }
     // No tag's key is empty: what follows is none.
     let addition = |digest: Digest, what: &str| digest.part(b"").part(what.as_bytes());
-    if request.max_queue != 0 {
-        digest = addition(digest, "max_queue").part(&request.max_queue.to_le_bytes());
+    if max_queue != limits::QUEUE_DEFAULT {
+        digest = addition(digest, "max_queue").part(&max_queue.to_le_bytes());
     }
     if let Some(signal) = &request.signal_on_conflict {
         digest = addition(digest, "signal").part(signal.name.as_bytes()).optional(signal.input.as_deref());
@@ -107,7 +113,7 @@ fn content(request: &v1::StartSingletonRequest, spec: &Spec, policy: ConflictPol
 
 fn spec(wrong: &mut Violations, request: &v1::StartSingletonRequest, now: Timestamp) -> Option<Spec> {
     wrong.check_bytes("version", &request.version, limits::VERSION_BYTES_MAX);
-    tags(wrong, &request.tags);
+    tags(wrong, "tags", &request.tags);
     let worker_kind = match v1::WorkerKind::try_from(request.worker_kind) {
         Ok(v1::WorkerKind::Unspecified | v1::WorkerKind::Any) => WorkerKind::Any,
         Ok(v1::WorkerKind::Native) => WorkerKind::Native,
@@ -229,18 +235,18 @@ fn duration(wrong: &mut Violations, field: &str, duration: Option<Duration>, min
     i64::try_from(nanos / 1_000).ok().map(Span::from_micros)
 }
 
-fn tags(wrong: &mut Violations, tags: &HashMap<String, String>) {
+pub(super) fn tags(wrong: &mut Violations, field: &str, tags: &HashMap<String, String>) {
     if tags.len() > limits::TAGS_MAX {
-        wrong.add("tags", format!("must be at most {}", limits::TAGS_MAX), &tags.len().to_string());
+        wrong.add(field, format!("must be at most {}", limits::TAGS_MAX), &tags.len().to_string());
     }
     let mut sorted: Vec<_> = tags.iter().collect();
     sorted.sort();
     for (key, value) in sorted {
         if key.is_empty() || key.len() > limits::TAG_KEY_BYTES_MAX {
-            wrong.add("tags", format!("keys must have 1 to {} bytes", limits::TAG_KEY_BYTES_MAX), key);
+            wrong.add(field, format!("keys must have 1 to {} bytes", limits::TAG_KEY_BYTES_MAX), key);
         }
         if value.len() > limits::TAG_VALUE_BYTES_MAX {
-            wrong.add("tags", format!("values must have at most {} bytes", limits::TAG_VALUE_BYTES_MAX), value);
+            wrong.add(field, format!("values must have at most {} bytes", limits::TAG_VALUE_BYTES_MAX), value);
         }
     }
 }
@@ -263,7 +269,7 @@ pub fn started(started: Started) -> v1::StartSingletonResponse {
         first_outcome: first_outcome.into(),
         execution_id: started.execution.to_string(),
         queue_position: started.queue_position,
-        status: Some(to_wire(started.status, None)),
+        status: (!started.status.view.purged).then(|| to_wire(started.status, None)),
     }
 }
 
@@ -279,8 +285,9 @@ mod tests {
             let policy = conflict_policy(&mut wrong, request.conflict_policy);
             let replaceable = replaceable(&mut wrong, request.replaceable_statuses.as_ref());
             let spec = spec(&mut wrong, &request, Timestamp(0));
+            let max_queue = max_queue(&mut wrong, request.max_queue, policy);
             let spec = wrong.finish(spec).expect("a valid request");
-            content(&request, &spec, policy, replaceable)
+            content(&request, &spec, policy, replaceable, max_queue)
         };
         let plain = v1::StartSingletonRequest { function_name: "f".into(), ..Default::default() };
         let all = v1::StartSingletonRequest {

@@ -40,6 +40,10 @@ const PASSES_MAX: usize = 8;
 /// end can make it grow beyond.
 pub(super) const LOG_PAGES_MAX: u32 = 64_000;
 
+/// The bound, 2 GiB, while a backup is copied, which keeps the log from being started anew, and until it is started anew
+/// after that. Commits don't wait for a backup: at this bound it is given up.
+pub(super) const PINNED_LOG_PAGES_MAX: u32 = 256_000;
+
 /// How a checkpoint is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -110,7 +114,7 @@ impl Checkpointer {
         let run = move || {
             while woken.recv().is_ok() {
                 let done =
-                    health.check().and_then(|()| tidy(&connection, &writer).map_err(|error| Failure::sqlite(&error)));
+                    health.check().and_then(|()| tidy(&connection, &writer, &health).map_err(|e| Failure::sqlite(&e)));
                 // A flush of the database that failed once may seem to succeed the next time, with pages lost.
                 if let Err(failure) = done {
                     health.fail(&failure);
@@ -130,14 +134,18 @@ impl Checkpointer {
 }
 
 /// Copies while commits go on; then, if the log is long and nearly copied, finishes it while they wait.
-fn tidy(connection: &Connection, writer: &Mutex<Option<Writer>>) -> rusqlite::Result<()> {
+fn tidy(connection: &Connection, writer: &Mutex<Option<Writer>>, health: &Health) -> rusqlite::Result<()> {
     for _ in 0..PASSES_MAX {
         let log = unless_busy(checkpoint(connection, Mode::Passive))?;
-        if log.is_none_or(|log| log.busy || log.pages < RESTART_PAGES) {
+        if health.is_pinned() || log.is_none_or(|log| log.busy || log.pages < RESTART_PAGES) {
             return Ok(());
         }
         if log.is_some_and(|log| log.rest() <= REST_PAGES) {
             let _commits_wait = writer.lock();
+            // It may have been pinned since; not from here on, since that takes the same lock.
+            if health.is_pinned() {
+                return Ok(());
+            }
             return unless_busy(checkpoint(connection, Mode::Restart)).map(|_| ());
         }
     }
@@ -159,6 +167,8 @@ pub(super) fn unless_busy<T>(result: rusqlite::Result<T>) -> rusqlite::Result<Op
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::{super::schema, *};
 
     /// A database whose log is long enough to be started anew, and the connection that wrote it.
@@ -185,10 +195,39 @@ mod tests {
         let temporary = tempfile::tempdir().expect("a temporary folder");
         let (folder, writer) = long_log(&temporary);
         let ours = connection::writable(&folder.database()).expect("a connection");
-        tidy(&ours, &Mutex::new(None)).expect("a pass");
+        tidy(&ours, &Mutex::new(None), &Health::default()).expect("a pass");
         write(&writer, 1);
         let log = look(&writer);
         assert!(log.pages < 100, "{log:?}");
+    }
+
+    /// While a backup was copied the checkpointer waited five seconds for its snapshot to end, and all commits with it.
+    #[test]
+    fn nobody_waits_for_who_has_pinned_the_log() {
+        static WAITED: AtomicBool = AtomicBool::new(false);
+        let waits = |_| {
+            WAITED.store(true, Ordering::Relaxed);
+            false
+        };
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let (folder, writer) = long_log(&temporary);
+        let mut ours = connection::writable(&folder.database()).expect("a connection");
+        ours.busy_handler(Some(waits)).expect("a handler");
+        let reader = connection::readable(&folder.database()).expect("a reader");
+        let mut statement = reader.prepare(schema::SELECT_PARTITIONS).expect("a statement");
+        let mut rows = statement.query(()).expect("a query");
+        assert!(rows.next().expect("a row").is_some());
+        write(&writer, 1);
+
+        let health = Health::default();
+        health.set_pinned(true);
+        tidy(&ours, &Mutex::new(None), &health).expect("a pass");
+        assert!(!WAITED.load(Ordering::Relaxed));
+        let log = look(&writer);
+        assert!(log.copied_pages >= RESTART_PAGES && log.rest() <= REST_PAGES, "what can be copied is: {log:?}");
+        health.set_pinned(false);
+        tidy(&ours, &Mutex::new(None), &health).expect("a pass");
+        assert!(WAITED.load(Ordering::Relaxed), "the reader is not in the way");
     }
 
     /// Somebody reads an old snapshot while the log is tidied: nothing fails, and it is tidied once they are done.
@@ -203,11 +242,11 @@ mod tests {
         let mut rows = statement.query(()).expect("a query");
         assert!(rows.next().expect("a row").is_some());
         write(&writer, 1);
-        tidy(&ours, &Mutex::new(None)).expect("a pass that is put off");
+        tidy(&ours, &Mutex::new(None), &Health::default()).expect("a pass that is put off");
         write(&writer, 1);
         assert!(look(&writer).pages > RESTART_PAGES);
         drop(rows);
-        tidy(&ours, &Mutex::new(None)).expect("a pass");
+        tidy(&ours, &Mutex::new(None), &Health::default()).expect("a pass");
         write(&writer, 1);
         let log = look(&writer);
         assert!(log.pages < 100, "{log:?}");

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
+use super::{checkpoint::LOG_PAGES_MAX, schema::PAGE_BYTES};
+
 /// What the writer keeps of the database in memory, in KiB: the pages that commits come back to.
 const WRITER_CACHE_KIB: i64 = 64 * 1024;
 
@@ -18,6 +20,8 @@ pub(super) fn writable(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // What it grew beyond its bound, it gives back when it is started anew.
+    connection.pragma_update(None, "journal_size_limit", i64::from(LOG_PAGES_MAX) * i64::from(PAGE_BYTES))?;
     Ok(connection)
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{
     OnceLock,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
 use rusqlite::{ErrorCode, ffi};
@@ -24,11 +24,14 @@ pub(super) enum Failure {
     Closed,
 }
 
-/// What the threads of a store know of each other: how far it is durable, and whether it has failed.
+/// What the threads of a store know of each other: how far it is durable, whether it has failed, and what keeps its log
+/// from being started anew.
 #[derive(Default)]
 pub(super) struct Health {
     failed: OnceLock<String>,
     durable: AtomicU64,
+    log_pages: AtomicU32,
+    pinned: AtomicBool,
 }
 
 impl Failure {
@@ -56,6 +59,26 @@ impl Health {
 
     pub(super) fn set_durable(&self, commit_number: u64) {
         self.durable.store(commit_number, Ordering::Release);
+    }
+
+    /// The length of the log after the last commit.
+    pub(super) fn log_pages(&self) -> u32 {
+        self.log_pages.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_log_pages(&self, pages: u32) {
+        self.log_pages.store(pages, Ordering::Relaxed);
+    }
+
+    /// Whether a backup reads an old snapshot, and will for a while: the log can't be started anew, and whoever tried
+    /// would wait in vain, and with it every commit.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.pinned.load(Ordering::Acquire)
+    }
+
+    /// Pinned under the writer's lock, so that nobody is just starting the log anew.
+    pub(super) fn set_pinned(&self, pinned: bool) {
+        self.pinned.store(pinned, Ordering::Release);
     }
 }
 

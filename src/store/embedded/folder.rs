@@ -50,6 +50,9 @@ pub enum OpenError {
     #[error("the data folder {} holds {present} but no {missing}: restore the missing file, or choose another folder",
         .folder.display())]
     Incomplete { folder: PathBuf, present: &'static str, missing: &'static str },
+    /// A restore into the folder was interrupted: run it again, or empty the folder.
+    #[error("a restore into the data folder {} was not finished: run it again, or empty the folder", .folder.display())]
+    Unrestored { folder: PathBuf },
     /// The store was made for another layout of partitions; its instances could not be found.
     #[error("the data folder {} was made with {what} {found:?}, this server uses {expected:?}", .folder.display())]
     LayoutDiffers { folder: PathBuf, what: &'static str, found: String, expected: String },
@@ -88,7 +91,17 @@ impl Folder {
         self.path.join("MARK")
     }
 
-    fn format(&self) -> PathBuf {
+    /// A copy on its way to whoever backs the store up. Left over by a server that died, it is worth nothing.
+    pub(super) fn copy(&self) -> PathBuf {
+        self.path.join("soloist.db.copy")
+    }
+
+    /// A database on its way from a backup. Where this stands, what else there is was not finished.
+    pub(super) fn restoring(&self) -> PathBuf {
+        self.path.join("soloist.db.restoring")
+    }
+
+    pub(super) fn format(&self) -> PathBuf {
         self.path.join("FORMAT")
     }
 
@@ -114,6 +127,10 @@ impl Folder {
 
     pub(super) fn state(&self) -> Result<State, OpenError> {
         let exists = |path: PathBuf| path.try_exists().map_err(|source| self.unusable(source));
+        // A new store in its place would look like success to whoever wants the old one back.
+        if exists(self.restoring())? {
+            return Err(OpenError::Unrestored { folder: self.path.clone() });
+        }
         let (format, database) = (exists(self.format())?, exists(self.database())?);
         let (log, mark) = (exists(self.log())?, exists(self.mark())?);
         let unfinished = exists(self.unfinished_database())?;
@@ -189,6 +206,15 @@ impl Lock {
             tracing::debug!("{} could not be removed again", self.path.display());
         }
     }
+}
+
+/// A database's file and those that SQLite may make beside it.
+pub(super) fn beside(database: &Path) -> [PathBuf; 4] {
+    ["", "-wal", "-shm", "-journal"].map(|ending| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(ending);
+        name.into()
+    })
 }
 
 /// Makes the folder and its parents, and their names durable.

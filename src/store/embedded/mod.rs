@@ -4,6 +4,7 @@
 //! it is touched: a folder that is refused stays byte for byte as it was. From the first failed write or flush on,
 //! nothing can be proved any more, so nothing is written any more.
 
+mod backup;
 mod checkpoint;
 mod connection;
 mod failure;
@@ -11,6 +12,7 @@ mod folder;
 mod inspect;
 mod mark;
 mod reader;
+mod restore;
 mod row;
 mod schema;
 mod writer;
@@ -19,8 +21,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use parking_lot::Mutex;
 
-pub use self::folder::OpenError;
 use self::{
+    backup::Backups,
     checkpoint::Checkpointer,
     failure::{Failure, Health},
     folder::{Folder, Lock, State},
@@ -28,7 +30,12 @@ use self::{
     reader::Readers,
     writer::Writer,
 };
-use super::{Batch, Claim, CommitError, ReadError, Row, RowKey, Store, Table};
+pub use self::{
+    backup::seal::SealCheck,
+    folder::OpenError,
+    restore::{RestoreError, Restored, restore},
+};
+use super::{Backup, BackupError, Batch, Claim, CommitError, ReadError, Row, RowKey, Stop, Store, Table};
 use crate::core::{ids::Arrival, partitioning::PartitionId};
 
 /// The format of the data folder that this program writes, and the newest that it reads.
@@ -52,6 +59,7 @@ pub struct Embedded {
     /// Empty once it is closed. The checkpointer locks it to keep writes away for a moment.
     writer: Arc<Mutex<Option<Writer>>>,
     readers: Readers,
+    backups: Backups,
     threads: Mutex<Option<Threads>>,
     /// Released last.
     lock: Mutex<Option<Lock>>,
@@ -95,6 +103,7 @@ impl Embedded {
             State::Whole => inspect::inspect(folder)?,
         }
         // From here on the folder is ours to write.
+        backup::remove_leftovers(folder);
         let health = Arc::new(Health::default());
         let (wake, woken) = checkpoint::wake();
         let writer = Writer::open(folder, config.pages_max, health.clone(), wake)?;
@@ -106,12 +115,14 @@ impl Embedded {
         let marker = Marker::start(mark, health.clone()).map_err(|source| folder.unusable(source))?;
         let checkpointer = Checkpointer::start(folder, woken, writer.clone(), health.clone())?;
         let readers = Readers::new(folder.database(), config.readers_max);
-        Ok(Parts { health, writer, readers, threads: Threads { checkpointer, marker } })
+        let backups = Backups::new(Folder::new(config.folder.clone()), writer.clone(), health.clone());
+        Ok(Parts { health, writer, readers, backups, threads: Threads { checkpointer, marker } })
     }
 
     /// Ends the threads and lets go of the folder.
     fn shut(&self) -> Result<(), Failure> {
         let Some(threads) = self.threads.lock().take() else { return Ok(()) };
+        self.backups.close();
         let writer = self.writer.lock().take().map(Writer::into_connection);
         threads.checkpointer.join();
         let mark = threads.marker.join();
@@ -132,13 +143,14 @@ struct Parts {
     health: Arc<Health>,
     writer: Arc<Mutex<Option<Writer>>>,
     readers: Readers,
+    backups: Backups,
     threads: Threads,
 }
 
 impl Parts {
     fn into_store(self, lock: Lock) -> Embedded {
-        let Parts { health, writer, readers, threads } = self;
-        Embedded { health, writer, readers, threads: Mutex::new(Some(threads)), lock: Mutex::new(Some(lock)) }
+        let Parts { health, writer, readers, backups, threads } = self;
+        Embedded { health, writer, readers, backups, threads: Mutex::new(Some(threads)), lock: Mutex::new(Some(lock)) }
     }
 }
 
@@ -162,6 +174,12 @@ impl Store for Embedded {
 
     fn read(&self, table: Table, arrival: Arrival, from: u64, limit: usize) -> Result<Vec<Row>, ReadError> {
         self.readers.read(table, arrival, from, limit)
+    }
+
+    /// Copies into a temporary file in the data folder first, so that the speed of whoever reads the backup does not
+    /// matter to the commits. It takes as much room as the database.
+    fn backup(&self, stop: &Stop) -> Result<Backup, BackupError> {
+        self.backups.backup(stop)
     }
 
     fn check(&self) -> Result<(), CommitError> {

@@ -135,13 +135,18 @@ impl Drop for Reader<'_> {
     }
 }
 
-/// What is wrong with the first row of the table that is not what was written.
-pub(super) fn first_damaged(connection: &Connection, table: Table) -> rusqlite::Result<Option<ReadError>> {
+/// What is wrong with the first row of the table that is not what was written; nothing if it was not found before
+/// `goes_on` ended the search.
+pub(super) fn first_damaged(
+    connection: &Connection,
+    table: Table,
+    goes_on: impl Fn() -> bool,
+) -> rusqlite::Result<Option<ReadError>> {
     const BEFORE_ALL: i64 = i64::MIN;
     const UNLIMITED: i64 = -1;
     let mut statement = connection.prepare(schema::sql(table).scan)?;
     let mut rows = statement.query((BEFORE_ALL, BEFORE_ALL, UNLIMITED))?;
-    while let Some(row) = rows.next()? {
+    while let (Some(row), true) = (rows.next()?, goes_on()) {
         if let Err(damaged) = verified(table, row) {
             return Ok(Some(damaged));
         }

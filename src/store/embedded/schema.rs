@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use super::{
     super::Table,
     FORMAT,
-    folder::{Folder, OpenError},
+    folder::{Folder, OpenError, beside},
 };
 use crate::core::partitioning::{HASH, PARTITIONS, PartitionId};
 
@@ -39,6 +39,12 @@ pub(super) const SELECT_PARTITIONS: &str =
     "SELECT id, epoch, sequence, revision, commit_number FROM \"partition\" ORDER BY id";
 pub(super) const UPDATE_PARTITION: &str =
     "UPDATE \"partition\" SET epoch = ?2, sequence = ?3, revision = ?4, commit_number = ?5 WHERE id = ?1";
+
+/// Where the revisions went on when the store was restored; no row if it never was.
+pub(super) const SELECT_RESTORED: &str = "SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'restored'";
+pub(super) const INSERT_RESTORED: &str = "INSERT OR REPLACE INTO meta VALUES ('restored', CAST(?1 AS TEXT))";
+pub(super) const SELECT_LAST_REVISION: &str = "SELECT max(revision) FROM \"partition\"";
+pub(super) const RAISE_REVISIONS: &str = "UPDATE \"partition\" SET revision = ?1";
 
 /// What is fixed when a store is made, as (name, text).
 pub(super) fn meta() -> [(&'static str, String); 3] {
@@ -104,8 +110,7 @@ pub(super) const fn sql(table: Table) -> &'static Sql {
 /// Makes a new store. The database gets its name last: whatever was interrupted before that starts over.
 pub(super) fn create(folder: &Folder) -> Result<(), OpenError> {
     let path = folder.unfinished_database();
-    for ending in ["", "-wal", "-shm", "-journal"] {
-        let stale = folder.path().join(format!("soloist.db.new{ending}"));
+    for stale in beside(&path) {
         match fs::remove_file(stale) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(folder.unusable(error)),
             _ => {}

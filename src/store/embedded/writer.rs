@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, mpsc::SyncSender},
 };
 
-use rusqlite::{CachedStatement, Connection, TransactionBehavior, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{
     super::{Batch, Claim, CommitError, Table, Write, fence::Positions},
-    checkpoint::{self, CHECKPOINT_PAGES, LOG_PAGES_MAX, Log, Mode},
+    checkpoint::{self, CHECKPOINT_PAGES, LOG_PAGES_MAX, Log, Mode, PINNED_LOG_PAGES_MAX},
     connection,
     failure::{Failure, Health},
     folder::{Folder, OpenError},
@@ -26,6 +26,8 @@ pub(super) struct Writer {
     positions: Positions,
     commit_number: u64,
     log: Log,
+    /// At this length commits wait until the log is copied.
+    log_pages_max: u32,
     health: Arc<Health>,
     checkpointer: SyncSender<()>,
 }
@@ -69,7 +71,7 @@ impl Writer {
         let (connection, log, positions, commit_number) = opened().map_err(|source| folder.refused(source))?;
         let positions = positions.ok_or_else(|| folder.damaged("its partitions are not those it was made with"))?;
         health.set_durable(commit_number);
-        Ok(Writer { connection, positions, commit_number, log, health, checkpointer })
+        Ok(Writer { connection, positions, commit_number, log, log_pages_max: LOG_PAGES_MAX, health, checkpointer })
     }
 
     /// The number of the last commit; all up to it are durable.
@@ -132,7 +134,7 @@ impl Writer {
     /// Wakes the checkpointer if there is enough to copy.
     fn look_at_log(&mut self) {
         match checkpoint::checkpoint(&self.connection, Mode::Look) {
-            Ok(log) => self.log = log,
+            Ok(log) => self.log_is(log),
             // The commit is durable, whatever is wrong here: it is the next one's concern.
             Err(error) => return self.health.fail(&Failure::sqlite(&error)),
         }
@@ -142,9 +144,21 @@ impl Writer {
         }
     }
 
-    /// Where the checkpointer can't keep up, commits wait.
+    fn log_is(&mut self, log: Log) {
+        let begins_anew = log.pages < self.log.pages;
+        // What has grown under a backup can't be copied all at once at its end, while commits wait.
+        self.log_pages_max = match self.health.is_pinned() {
+            true => PINNED_LOG_PAGES_MAX,
+            false if begins_anew => LOG_PAGES_MAX,
+            false => self.log_pages_max,
+        };
+        self.log = log;
+        self.health.set_log_pages(log.pages);
+    }
+
+    /// Where the checkpointer can't keep up, commits wait; not for a backup, which gives up by itself.
     fn bound_log(&mut self) {
-        if self.log.pages < LOG_PAGES_MAX {
+        if self.log.pages < self.log_pages_max || self.health.is_pinned() {
             return;
         }
         match checkpoint::unless_busy(checkpoint::checkpoint(&self.connection, Mode::Restart)) {
@@ -221,10 +235,12 @@ fn write_positions(
 }
 
 /// `None` if the partitions are not the ones there must be.
-fn read_partitions(connection: &Connection) -> rusqlite::Result<(Option<Positions>, u64)> {
+pub(super) fn read_partitions(connection: &Connection) -> rusqlite::Result<(Option<Positions>, u64)> {
     let mut statement = connection.prepare(schema::SELECT_PARTITIONS)?;
     let mut rows = statement.query(())?;
     let (mut claims, mut last) = (Vec::new(), 0);
+    let restored = connection.query_row(schema::SELECT_RESTORED, (), |row| row.get::<_, i64>(0)).optional()?;
+    let restored = Revision(restored.and_then(|revision| u64::try_from(revision).ok()).unwrap_or_default());
     while let Some(row) = rows.next()? {
         let unsigned = |n| row.get::<_, i64>(n).map(|number| u64::try_from(number).ok());
         let (Some(epoch), Some(sequence), Some(revision), Some(number)) =
@@ -233,7 +249,7 @@ fn read_partitions(connection: &Connection) -> rusqlite::Result<(Option<Position
             return Ok((None, 0));
         };
         let partition = PartitionId(row.get(0)?);
-        claims.push(Claim { partition, epoch, sequence, revision: Revision(revision) });
+        claims.push(Claim { partition, epoch, sequence, revision: Revision(revision), restored });
         last = last.max(number);
     }
     let expected = PartitionId::all();

@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::{Undecodable, disk, failure_from_disk, failure_to_disk, name, present, undecodable};
 use crate::core::{
-    history::{Happened, HistoryEvent},
+    history::{EventInput, Happened, HistoryEvent},
     ids::Revision,
     time::Timestamp,
 };
@@ -24,11 +24,18 @@ pub fn encode_history(event: &HistoryEvent) -> Vec<u8> {
             failure: failure.as_deref().map(failure_to_disk),
             due_at: due_at.0,
         }),
-        Happened::EventRaised { sequence, name, input } => Row::EventRaised(disk::EventRaised {
-            sequence: *sequence,
-            name: name.to_string(),
-            input: input.as_deref().map(String::from),
-        }),
+        Happened::EventRaised { sequence, name, input } => {
+            let (input, omitted_input_bytes) = match input {
+                EventInput::Kept(input) => (input.as_deref().map(String::from), 0),
+                EventInput::Omitted { bytes } => (None, *bytes),
+            };
+            Row::EventRaised(disk::EventRaised {
+                sequence: *sequence,
+                name: name.to_string(),
+                input,
+                omitted_input_bytes,
+            })
+        }
         Happened::ExecutionSuspended { reason: why } => Row::ExecutionSuspended(reason(why)),
         Happened::ExecutionResumed { reason: why } => Row::ExecutionResumed(reason(why)),
     };
@@ -51,7 +58,10 @@ pub fn decode_history(bytes: &[u8]) -> Result<HistoryEvent, Undecodable> {
         Row::EventRaised(raised) => Happened::EventRaised {
             sequence: raised.sequence,
             name: name(&raised.name)?,
-            input: raised.input.map(Arc::from),
+            input: match raised.omitted_input_bytes {
+                0 => EventInput::Kept(raised.input.map(Arc::from)),
+                bytes => EventInput::Omitted { bytes },
+            },
         },
         Row::ExecutionSuspended(why) => Happened::ExecutionSuspended { reason: why.reason.into() },
         Row::ExecutionResumed(why) => Happened::ExecutionResumed { reason: why.reason.into() },

@@ -3,6 +3,7 @@
 
 mod history;
 mod queue;
+mod view;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use prost::Message;
 pub use self::{
     history::{decode_history, encode_history},
     queue::{decode_queued, encode_queued},
+    view::{decode_names, decode_view},
 };
 use crate::{
     core::{
@@ -112,6 +114,7 @@ pub fn decode_transition(key: &InstanceKey, sequence: u64, bytes: &[u8]) -> Resu
         lease_expires_at: row.lease_expires_at.map(Timestamp),
         queued_starts: row.queued_starts,
         queue_position: 0,
+        purged: false,
     };
     Ok(Transition { sequence, view })
 }

@@ -1,10 +1,15 @@
 //! What the server's messages mean for the runs.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use super::{Held, Holdings, Order, Phase};
 use crate::{
-    proto::v1::{Accept, Accepted, Cancel, CancelReason, Claim, Event, Rejected, Run, work_request::Message},
+    proto::v1::{
+        Accept, Accepted, Cancel, CancelReason, Claim, Event, Registered, Rejected, Run, work_request::Message,
+    },
     worker::{
         function::Failure,
         lease::Lease,
@@ -14,10 +19,24 @@ use crate::{
 };
 
 impl Holdings {
-    /// A stream was registered: its leases have this length, and the registration renewed these.
-    pub(in crate::worker) fn registered(&mut self, lease_length: Duration, continued: &[Claim], sent: Instant) {
+    /// A stream was registered: its leases have this length, and the registration renewed what it continues. It says
+    /// which of these are suspended: what was said meanwhile was missed.
+    pub(in crate::worker) fn registered(&mut self, lease_length: Duration, registered: &Registered, sent: Instant) {
         self.lease_length = lease_length;
-        self.renewed(continued, sent);
+        self.renewed(&registered.continued, sent);
+        let suspended: HashSet<&Claim> = registered.suspended.iter().collect();
+        for claim in &registered.continued {
+            self.paced(claim, suspended.contains(claim));
+        }
+    }
+
+    /// A run is to pause, or to go on.
+    pub(in crate::worker) fn paced(&mut self, claim: &Claim, suspended: bool) {
+        let Some(held) = self.runs.get_mut(claim).filter(|held| held.suspended != suspended) else { return };
+        held.suspended = suspended;
+        if let Phase::Working = held.phase {
+            self.orders.push_back(Order::Pace { claim: claim.clone(), suspended });
+        }
     }
 
     /// Something that was sent then renewed these leases.
@@ -41,7 +60,7 @@ impl Holdings {
         let lease = Lease::from(now, self.lease_length);
         let takes = self.taking && self.has_room();
         let phase = Phase::Offered { run: Box::new(run), early: Vec::new() };
-        let held = Held { lease, phase, gone: false, events_seen: 0 };
+        let held = Held { lease, phase, gone: false, suspended: false, events_seen: 0 };
         self.runs.insert(claim.clone(), held);
         if takes {
             self.reports.push(claim.clone(), Message::Accept(Accept { claim: Some(claim) }), None);
@@ -163,9 +182,9 @@ impl Holdings {
             self.give_back(&claim, now);
             return;
         }
-        let lease_end = held.lease.end();
+        let (lease_end, suspended) = (held.lease.end(), held.suspended);
         if let Phase::Offered { run, early } = std::mem::replace(&mut held.phase, Phase::Working) {
-            self.orders.push_back(Order::Start { claim: claim.clone(), run, lease_end });
+            self.orders.push_back(Order::Start { claim: claim.clone(), run, lease_end, suspended });
             let deliver = |event| Order::Deliver { claim: claim.clone(), event };
             self.orders.extend(early.into_iter().map(deliver));
         }

@@ -25,11 +25,13 @@ const DROP_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug, PartialEq)]
 pub(super) enum Order {
     /// Start it: the run was accepted, and the lease ends then.
-    Start { claim: Claim, run: Box<Run>, lease_end: Instant },
+    Start { claim: Claim, run: Box<Run>, lease_end: Instant, suspended: bool },
     /// Give it an event.
     Deliver { claim: Claim, event: Event },
     /// Tell it when its lease ends.
     Renewed { claim: Claim, lease_end: Instant },
+    /// Tell it to pause, or to go on.
+    Pace { claim: Claim, suspended: bool },
     /// Tell it to stop.
     Cancel { claim: Claim, reason: Cancellation },
     /// Drop its future.
@@ -64,6 +66,8 @@ struct Held {
     phase: Phase,
     /// The server said that the lease is over: it wants to hear no more of it.
     gone: bool,
+    /// Somebody suspended the instance.
+    suspended: bool,
     events_seen: u64,
 }
 

@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
 use crate::{
-    proto::v1::{Accepted, Cancel, CancelReason, Rejected, WorkRequest},
+    proto::v1::{Accepted, Cancel, CancelReason, Registered, Rejected, WorkRequest},
     worker::{function::Failure, run::ProgressError},
 };
 
@@ -32,7 +32,7 @@ impl Story {
         let cancel_grace = Duration::from_secs(CANCEL_GRACE);
         let mut holdings = Holdings::new(Limits { runs_max, cancel_grace });
         let start = Instant::now();
-        holdings.registered(Duration::from_secs(LEASE), &[], start);
+        holdings.registered(Duration::from_secs(LEASE), &Registered::default(), start);
         Story { start, holdings }
     }
 
@@ -398,10 +398,54 @@ fn a_worker_that_stops_lets_finish_then_drops_then_reports() {
 fn a_registration_renews_what_it_continues() {
     let mut story = Story::working();
     let sent = story.at(8);
-    story.holdings.registered(Duration::from_secs(20), &[claim("a")], sent);
+    let registered = Registered { continued: vec![claim("a")], ..Registered::default() };
+    story.holdings.registered(Duration::from_secs(20), &registered, sent);
     assert_eq!(story.orders(), [Order::Renewed { claim: claim("a"), lease_end: story.at(28) }]);
     assert_eq!(story.expire(27), []);
     assert_eq!(story.expire(28).len(), 2);
+}
+
+#[test]
+fn a_function_is_told_once_to_pause_and_once_to_go_on() {
+    let mut story = Story::working();
+    for suspended in [true, false, true] {
+        story.holdings.paced(&claim("a"), suspended);
+        story.holdings.paced(&claim("a"), suspended);
+        assert_eq!(story.orders(), [Order::Pace { claim: claim("a"), suspended }]);
+    }
+    story.holdings.paced(&claim("b"), true);
+    story.cancel(CancelReason::Terminated, 0, 1);
+    story.holdings.paced(&claim("a"), false);
+    assert_eq!(story.orders(), [cancel_order(Cancellation::Terminated)], "it is to stop, not to go on");
+}
+
+#[test]
+fn a_function_that_is_suspended_before_it_starts_starts_suspended() {
+    let mut story = Story::begin(4);
+    story.offer("a", 0);
+    story.holdings.paced(&claim("a"), true);
+    assert_eq!(story.orders(), []);
+    story.accept(0);
+    assert!(matches!(story.orders()[..], [Order::Start { suspended: true, .. }]));
+}
+
+#[test]
+fn a_registration_says_what_is_suspended() {
+    // before, what the registration says, what the function is told
+    for (before, now, told) in
+        [(false, false, None), (false, true, Some(true)), (true, true, None), (true, false, Some(false))]
+    {
+        let mut story = Story::working();
+        story.holdings.paced(&claim("a"), before);
+        story.orders();
+        let suspended = if now { vec![claim("a")] } else { Vec::new() };
+        let registered = Registered { continued: vec![claim("a")], suspended, ..Registered::default() };
+        let sent = story.at(1);
+        story.holdings.registered(Duration::from_secs(LEASE), &registered, sent);
+        let paces = story.orders().into_iter().filter(|order| matches!(order, Order::Pace { .. }));
+        let expected = told.map(|suspended| Order::Pace { claim: claim("a"), suspended });
+        assert_eq!(paces.collect::<Vec<_>>(), Vec::from_iter(expected), "{before} -> {now}");
+    }
 }
 
 #[test]

@@ -5,8 +5,10 @@
 use std::collections::HashMap;
 
 use proptest::{collection, option, prelude::*};
-use prost_types::Duration;
-use soloist::proto::v1::{self, ReplaceableStatuses, RetryPolicy, work_request::Message as Say};
+use prost_types::{Duration, Timestamp};
+use soloist::proto::v1::{
+    self, ConflictPolicy, ReplaceableStatuses, RetryPolicy, SignalOnConflict, work_request::Message as Say,
+};
 
 /// Stands in a claim for the instance that the stream holds.
 pub const HELD: &str = "held";
@@ -68,13 +70,34 @@ fn execution() -> BoxedStrategy<String> {
     prop_oneof![4 => Just(String::new()), 1 => "[0-9a-f]{32}", 1 => ".{0,40}"].boxed()
 }
 
+fn time() -> BoxedStrategy<Option<Timestamp>> {
+    let seconds =
+        prop_oneof![4 => -3..3_i64, 2 => 1_700_000_000..4_000_000_000_i64, 1 => any::<i64>(), 1 => Just(i64::MIN)];
+    let nanos = prop_oneof![4 => 0..1_000_000_000_i32, 1 => any::<i32>(), 1 => Just(-1)];
+    option::weighted(0.2, (seconds, nanos).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos })).boxed()
+}
+
+fn signal() -> BoxedStrategy<Option<SignalOnConflict>> {
+    let signal = (name(), payload()).prop_map(|(name, input)| SignalOnConflict { name, input });
+    option::weighted(0.2, signal).boxed()
+}
+
+/// Waits, coalesces, signals and schedules for the most part as may be; else anything.
 pub fn start() -> BoxedStrategy<v1::StartSingletonRequest> {
     let what = (id(), name(), payload(), prop_oneof![4 => "[r-t]?", 1 => ".{0,140}"], number(), number());
     let statuses = option::of(collection::vec(number(), 0..4).prop_map(|statuses| ReplaceableStatuses { statuses }));
     let how = (statuses, duration(), duration(), retry(), ".{0,8}", tags());
-    (what, how)
-        .prop_map(|(what, how)| {
+    let max_queue = prop_oneof![4 => Just(0), 4 => 0..4_u32, 1 => 999..1_002_u32, 1 => any::<u32>()];
+    let conflict = (max_queue, signal(), time(), prop::bool::weighted(0.8));
+    (what, how, conflict)
+        .prop_map(|(what, how, (mut max_queue, mut signal_on_conflict, start_at, fits))| {
             let (instance_id, function_name, input, request_id, conflict_policy, worker_kind) = what;
+            if fits {
+                let policy = ConflictPolicy::try_from(conflict_policy).unwrap_or_default();
+                let queues = [ConflictPolicy::Queue, ConflictPolicy::Coalesce].contains(&policy);
+                max_queue = if queues { max_queue } else { 0 };
+                signal_on_conflict = signal_on_conflict.filter(|_| policy == ConflictPolicy::UseExisting);
+            }
             let (replaceable_statuses, start_deadline, run_timeout, retry, version, tags) = how;
             v1::StartSingletonRequest {
                 instance_id,
@@ -89,33 +112,35 @@ pub fn start() -> BoxedStrategy<v1::StartSingletonRequest> {
                 retry,
                 version,
                 tags,
-                ..Default::default()
+                max_queue,
+                signal_on_conflict,
+                start_at,
             }
         })
         .boxed()
 }
 
 pub fn get() -> BoxedStrategy<v1::GetStatusRequest> {
-    (id(), any::<bool>())
-        .prop_map(|(instance_id, include_payloads)| v1::GetStatusRequest {
+    (id(), execution(), any::<bool>())
+        .prop_map(|(instance_id, execution_id, include_payloads)| v1::GetStatusRequest {
             instance_id,
+            execution_id,
             include_payloads,
-            ..Default::default()
         })
         .boxed()
 }
 
 pub fn watch() -> BoxedStrategy<v1::WatchStatusRequest> {
-    (id(), option::of(big()), any::<[bool; 3]>())
-        .prop_map(|(instance_id, from_revision, flags)| {
+    (id(), execution(), option::of(big()), any::<[bool; 3]>())
+        .prop_map(|(instance_id, execution_id, from_revision, flags)| {
             let [until_terminal, wait_for_start, include_payloads] = flags;
             v1::WatchStatusRequest {
                 instance_id,
+                execution_id,
                 from_revision,
                 until_terminal,
                 wait_for_start,
                 include_payloads,
-                ..Default::default()
             }
         })
         .boxed()
@@ -133,12 +158,52 @@ pub fn raise() -> BoxedStrategy<v1::RaiseEventRequest> {
 }
 
 pub fn terminate() -> BoxedStrategy<v1::TerminateInstanceRequest> {
+    let either = prop_oneof![4 => Just((true, false)), 4 => Just((false, true)), 1 => Just((true, true))];
+    (id(), ".{0,40}", execution(), execution(), either)
+        .prop_map(|(instance_id, reason, expected, exactly, (expects, names))| v1::TerminateInstanceRequest {
+            instance_id,
+            reason,
+            expected_execution_id: if expects { expected } else { String::new() },
+            execution_id: if names { exactly } else { String::new() },
+        })
+        .boxed()
+}
+
+pub fn suspend() -> BoxedStrategy<v1::SuspendInstanceRequest> {
     (id(), ".{0,40}", execution())
-        .prop_map(|(instance_id, reason, expected_execution_id)| v1::TerminateInstanceRequest {
+        .prop_map(|(instance_id, reason, expected_execution_id)| v1::SuspendInstanceRequest {
             instance_id,
             reason,
             expected_execution_id,
-            ..Default::default()
+        })
+        .boxed()
+}
+
+pub fn resume() -> BoxedStrategy<v1::ResumeInstanceRequest> {
+    (id(), ".{0,40}", execution())
+        .prop_map(|(instance_id, reason, expected_execution_id)| v1::ResumeInstanceRequest {
+            instance_id,
+            reason,
+            expected_execution_id,
+        })
+        .boxed()
+}
+
+pub fn restart() -> BoxedStrategy<v1::RestartInstanceRequest> {
+    (id(), prop_oneof![4 => "[r-t]?", 1 => ".{0,140}"], execution())
+        .prop_map(|(instance_id, request_id, expected_execution_id)| v1::RestartInstanceRequest {
+            instance_id,
+            request_id,
+            expected_execution_id,
+        })
+        .boxed()
+}
+
+pub fn purge() -> BoxedStrategy<v1::PurgeInstanceRequest> {
+    (id(), execution())
+        .prop_map(|(instance_id, expected_execution_id)| v1::PurgeInstanceRequest {
+            instance_id,
+            expected_execution_id,
         })
         .boxed()
 }

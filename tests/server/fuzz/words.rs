@@ -14,15 +14,23 @@ enum Ask {
     Watch(v1::WatchStatusRequest),
     Raise(v1::RaiseEventRequest),
     Terminate(v1::TerminateInstanceRequest),
+    Suspend(v1::SuspendInstanceRequest),
+    Resume(v1::ResumeInstanceRequest),
+    Restart(v1::RestartInstanceRequest),
+    Purge(v1::PurgeInstanceRequest),
 }
 
 fn ask() -> impl Strategy<Value = Ask> {
     prop_oneof![
-        3 => messages::start().prop_map(|request| Ask::Start(Box::new(request))),
+        5 => messages::start().prop_map(|request| Ask::Start(Box::new(request))),
         1 => messages::get().prop_map(Ask::Get),
         1 => messages::watch().prop_map(Ask::Watch),
         1 => messages::raise().prop_map(Ask::Raise),
         1 => messages::terminate().prop_map(Ask::Terminate),
+        1 => messages::suspend().prop_map(Ask::Suspend),
+        1 => messages::resume().prop_map(Ask::Resume),
+        1 => messages::restart().prop_map(Ask::Restart),
+        1 => messages::purge().prop_map(Ask::Purge),
     ]
 }
 
@@ -35,6 +43,10 @@ impl Ask {
             Ask::Watch(request) => &mut request.instance_id,
             Ask::Raise(request) => &mut request.instance_id,
             Ask::Terminate(request) => &mut request.instance_id,
+            Ask::Suspend(request) => &mut request.instance_id,
+            Ask::Resume(request) => &mut request.instance_id,
+            Ask::Restart(request) => &mut request.instance_id,
+            Ask::Purge(request) => &mut request.instance_id,
         };
         if id == messages::HELD {
             *id = held.into();
@@ -51,6 +63,10 @@ impl Ask {
                 Ask::Get(request) => client.get_status(request).await.map(drop),
                 Ask::Raise(request) => client.raise_event(request).await.map(drop),
                 Ask::Terminate(request) => client.terminate_instance(request).await.map(drop),
+                Ask::Suspend(request) => client.suspend_instance(request).await.map(drop),
+                Ask::Resume(request) => client.resume_instance(request).await.map(drop),
+                Ask::Restart(request) => client.restart_instance(request).await.map(drop),
+                Ask::Purge(request) => client.purge_instance(request).await.map(drop),
                 Ask::Watch(request) => {
                     // Without a first item to wait for, that it is open is the answer.
                     let comes_first = request.from_revision.is_none() && !request.wait_for_start;

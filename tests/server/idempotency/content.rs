@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use prost_types::Duration;
+use prost_types::{Duration, Timestamp};
 use soloist::proto::v1::{
-    self, ConflictPolicy, ReplaceableStatuses, RetryPolicy, RuntimeStatus, StartOutcome, WorkerKind,
+    self, ConflictPolicy, ReplaceableStatuses, RetryPolicy, RuntimeStatus, SignalOnConflict, StartOutcome, WorkerKind,
 };
 use tonic::Code;
 
@@ -15,6 +15,15 @@ type Change = fn(&mut v1::StartSingletonRequest);
 
 fn seconds(seconds: i64) -> Option<Duration> {
     Some(Duration { seconds, nanos: 0 })
+}
+
+/// So many seconds after the epoch.
+fn at(seconds: i64) -> Option<Timestamp> {
+    Some(Timestamp { seconds, nanos: 0 })
+}
+
+fn signal(request: &mut v1::StartSingletonRequest) -> &mut SignalOnConflict {
+    request.signal_on_conflict.get_or_insert_default()
 }
 
 fn tags(tags: &[(&str, &str)]) -> HashMap<String, String> {
@@ -42,6 +51,7 @@ fn full(id: &str) -> v1::StartSingletonRequest {
         }),
         version: "1".into(),
         tags: tags(&[("a", "b"), ("c", "d")]),
+        start_at: at(7),
         ..request("f", id, "r")
     }
 }
@@ -77,6 +87,9 @@ async fn other_content_under_a_request_id_is_refused() {
         ("a tag more", |r| r.tags = tags(&[("a", "b"), ("c", "d"), ("e", "f")])),
         ("a tag's key", |r| r.tags = tags(&[("a", "b"), ("cd", "")])),
         ("a tag's value", |r| r.tags = tags(&[("a", "bc"), ("c", "d")])),
+        ("a signal", |r| signal(r).name = "e".into()),
+        ("start_at", |r| r.start_at = at(8)),
+        ("no start_at", |r| r.start_at = None),
     ];
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::with_long_leases(folder.path());
@@ -96,10 +109,35 @@ async fn other_content_under_a_request_id_is_refused() {
 }
 
 #[tokio::test]
+async fn another_signal_under_a_request_id_is_refused() {
+    let signalling = || {
+        let signal_on_conflict = Some(SignalOnConflict { name: "e".into(), input: Some(String::new()) });
+        v1::StartSingletonRequest { signal_on_conflict, ..full("a") }
+    };
+    let changes: &[(&str, Change)] = &[
+        ("name", |r| signal(r).name = "g".into()),
+        ("no input", |r| signal(r).input = None),
+        ("no signal", |r| r.signal_on_conflict = None),
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::with_long_leases(folder.path());
+    let mut client = server.client().await;
+    told(&mut client, &signalling()).await;
+    for (what, change) in changes {
+        let mut other = signalling();
+        change(&mut other);
+        let refused = client.start_singleton(other).await.expect_err(what);
+        assert_eq!(error_info(&refused).reason, "REQUEST_ID_REUSED", "{what}");
+    }
+    assert_eq!(told(&mut client, &signalling()).await.outcome(), StartOutcome::Deduplicated);
+}
+
+#[tokio::test]
 async fn the_same_said_otherwise_is_the_same() {
     // What is left out says the same as its default.
     let changes: &[(&str, Change)] = &[
         ("FAIL", |r| r.set_conflict_policy(ConflictPolicy::Fail)),
+        ("nanoseconds that are no microsecond", |r| r.start_at = Some(Timestamp { seconds: 7, nanos: 999 })),
         ("ANY", |r| r.set_worker_kind(WorkerKind::Any)),
         ("all terminal statuses", |r| {
             r.replaceable_statuses =
@@ -109,10 +147,26 @@ async fn the_same_said_otherwise_is_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await;
-    told(&mut client, &request("f", "a", "r")).await;
+    let first = || v1::StartSingletonRequest { start_at: at(7), ..request("f", "a", "r") };
+    told(&mut client, &first()).await;
     for (what, change) in changes {
-        let mut same = request("f", "a", "r");
+        let mut same = first();
         change(&mut same);
         assert_eq!(told(&mut client, &same).await.outcome(), StartOutcome::Deduplicated, "{what}");
     }
+}
+
+/// A retry that said how many may wait, where the first had left the default out, was refused as another request.
+#[tokio::test]
+async fn the_default_room_in_the_queue_said_or_left_out_is_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::with_long_leases(folder.path());
+    let mut client = server.client().await;
+    told(&mut client, &request("f", "a", "")).await;
+    let policy = ConflictPolicy::Queue.into();
+    let queue = |max_queue| v1::StartSingletonRequest { conflict_policy: policy, max_queue, ..request("f", "a", "r") };
+    assert_eq!(told(&mut client, &queue(0)).await.outcome(), StartOutcome::Queued);
+    assert_eq!(told(&mut client, &queue(16)).await.outcome(), StartOutcome::Deduplicated);
+    let refused = client.start_singleton(queue(15)).await.expect_err("it asks for something else");
+    assert_eq!(error_info(&refused).reason, "REQUEST_ID_REUSED");
 }

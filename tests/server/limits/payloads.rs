@@ -7,7 +7,7 @@ use soloist::proto::v1::{
 };
 use tonic::Code;
 
-use crate::support::{RawWorker, Server, start, status, violations};
+use crate::support::{Crowd, RawWorker, Server, start, status, violations};
 
 const MIB: usize = 1 << 20;
 /// What stock clients take.
@@ -143,4 +143,43 @@ async fn the_largest_answer_there_can_be_is_one_that_stock_clients_take() {
     let status = got.status.expect("a status");
     assert!(status.input.is_some() && status.custom_status.is_some());
     assert_eq!(status.omitted_payloads, [""; 0]);
+}
+
+/// The queue came on top of as many payloads as there was room for without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_longest_queue_leaves_less_room_for_payloads() {
+    const LONGEST_QUEUE: usize = 1_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with(folder.path(), &["--lease", "5m", "--payload-bytes-max", "3MiB"], &[]);
+    let mut client = server.client().await;
+    let function = "n".repeat(256);
+    client
+        .start_singleton(v1::StartSingletonRequest { input: text(3 * MIB), ..start("f", "a") })
+        .await
+        .expect("started");
+    let mut worker = RawWorker::join(&server, "w", &["f"], 1).await;
+    let run = worker.take().await;
+    let progress = |bytes| Say::Progress(v1::Progress { claim: run.claim.clone(), custom_status: text(bytes) });
+    worker.ask(progress(3_900_000 - 3 * MIB)).await;
+    let crowd = Crowd::gather(&server, LONGEST_QUEUE, 8).await;
+    let queued = crowd.at_once(|_, mut client| {
+        let request = v1::StartSingletonRequest {
+            conflict_policy: v1::ConflictPolicy::Queue.into(),
+            max_queue: LONGEST_QUEUE as u32,
+            ..start(&function, "a")
+        };
+        async move { client.start_singleton(request).await.map(drop) }
+    });
+    queued.await.into_iter().for_each(|queued| queued.expect("there is room"));
+
+    let mut stock = OrchestrationServiceClient::new(server.channel().await);
+    let get = v1::GetStatusRequest { instance_id: "a".into(), include_payloads: true, ..Default::default() };
+    let got = stock.get_status(get.clone()).await.expect("it fits").into_inner();
+    assert_eq!(got.queue.len(), LONGEST_QUEUE);
+    assert_eq!(got.status.expect("a status").omitted_payloads, ["input"]);
+    // A smaller one fits beside the queue and the other one.
+    worker.ask(progress(400_000)).await;
+    let got = stock.get_status(get).await.expect("it fits").into_inner();
+    assert!((3_800_000..STOCK_BYTES_MAX).contains(&got.encoded_len()), "{} bytes", got.encoded_len());
+    assert_eq!(got.status.expect("a status").omitted_payloads, [""; 0]);
 }

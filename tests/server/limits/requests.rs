@@ -1,7 +1,11 @@
 //! Every field of every request, at its limit and one beyond.
 
-use prost_types::Duration;
-use soloist::proto::v1::{self, ReplaceableStatuses, RetryPolicy, work_request::Message as Say};
+use std::time::SystemTime;
+
+use prost_types::{Duration, Timestamp};
+use soloist::proto::v1::{
+    self, ConflictPolicy, ReplaceableStatuses, RetryPolicy, SignalOnConflict, work_request::Message as Say,
+};
 use tonic::{Code, Status};
 
 use crate::support::{Server, error_info, start, value, violations};
@@ -15,6 +19,10 @@ enum Ask {
     Watch(v1::WatchStatusRequest),
     Raise(v1::RaiseEventRequest),
     Terminate(v1::TerminateInstanceRequest),
+    Suspend(v1::SuspendInstanceRequest),
+    Resume(v1::ResumeInstanceRequest),
+    Restart(v1::RestartInstanceRequest),
+    Purge(v1::PurgeInstanceRequest),
     Register(v1::Register),
 }
 
@@ -27,6 +35,10 @@ impl Ask {
             Ask::Watch(request) => client.watch_status(request).await.map(drop),
             Ask::Raise(request) => client.raise_event(request).await.map(drop),
             Ask::Terminate(request) => client.terminate_instance(request).await.map(drop),
+            Ask::Suspend(request) => client.suspend_instance(request).await.map(drop),
+            Ask::Resume(request) => client.resume_instance(request).await.map(drop),
+            Ask::Restart(request) => client.restart_instance(request).await.map(drop),
+            Ask::Purge(request) => client.purge_instance(request).await.map(drop),
             Ask::Register(register) => {
                 let first = v1::WorkRequest { sequence: 1, message: Some(Say::Register(register)) };
                 let mut stream = server.workers().await.work(tokio_stream::once(first)).await?.into_inner();
@@ -120,7 +132,7 @@ fn of_starts() -> Vec<Limit> {
         limit("function_name", "control characters", "'a\\n'", name("/@#?".into()), name("a\n".into())),
         limit("request_id", "128", "129", starting(|r| r.request_id = a(128)), starting(|r| r.request_id = a(129))),
         limit("version", "64", "65", starting(|r| r.version = a(64)), starting(|r| r.version = a(65))),
-        limit("conflict_policy", "REPLACE (3)", "4", conflict(3), conflict(4)),
+        limit("conflict_policy", "COALESCE (5)", "6", conflict(5), conflict(6)),
         limit("conflict_policy", "FAIL (1)", "-1", conflict(0), conflict(-1)),
         limit("worker_kind", "NATIVE (2)", "3", kind(2), kind(3)),
         limit(
@@ -144,6 +156,146 @@ fn conflict(policy: i32) -> Ask {
 
 fn kind(kind: i32) -> Ask {
     starting(|request| request.worker_kind = kind)
+}
+
+fn under(policy: ConflictPolicy, change: impl FnOnce(&mut v1::StartSingletonRequest)) -> Ask {
+    starting(|request| {
+        request.set_conflict_policy(policy);
+        change(request);
+    })
+}
+
+fn signalling(policy: ConflictPolicy, name: String, input: usize) -> Ask {
+    let signal = SignalOnConflict { name, input: Some(a(input)) };
+    under(policy, |request| request.signal_on_conflict = Some(signal))
+}
+
+fn starting_at(seconds: i64, nanos: i32) -> Ask {
+    starting(|request| request.start_at = Some(Timestamp { seconds, nanos }))
+}
+
+fn of_policies() -> Vec<Limit> {
+    use ConflictPolicy::{Coalesce, Fail, Queue, Replace, UseExisting};
+    const MIB: usize = 1 << 20;
+    /// The first second of the year 1, and the last of the year 9999.
+    const FIRST: i64 = -62_135_596_800;
+    const LAST: i64 = 253_402_300_799;
+    let limit = |field, says, given, within, beyond| Limit { field, says, given, within, beyond };
+    let room = |policy, max_queue| under(policy, |request| request.max_queue = max_queue);
+    let signal = |name: String| signalling(UseExisting, name, 0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    vec![
+        limit("max_queue", "1 to 1000", "'1001'", room(Queue, 1000), room(Queue, 1001)),
+        limit("max_queue", "1 to 1000", "'4294967295'", room(Coalesce, 1), room(Coalesce, u32::MAX)),
+        limit("max_queue", "QUEUE and COALESCE only", "'1'", room(Fail, 0), room(Fail, 1)),
+        limit("max_queue", "QUEUE and COALESCE only", "'1000'", room(UseExisting, 0), room(UseExisting, 1000)),
+        limit("max_queue", "QUEUE and COALESCE only", "'16'", room(Replace, 0), room(Replace, 16)),
+        limit("signal_on_conflict", "USE_EXISTING only", "'e'", signal("e".into()), signalling(Fail, "e".into(), 0)),
+        limit("signal_on_conflict", "USE_EXISTING only", "'e'", signal("e".into()), signalling(Queue, "e".into(), 0)),
+        limit("signal_on_conflict", "USE_EXISTING only", "'e'", signal("e".into()), signalling(Replace, "e".into(), 0)),
+        limit("signal_on_conflict.name", "1 to 256 bytes", "''", signal(a(1)), signal(String::new())),
+        limit("signal_on_conflict.name", "1 to 256 bytes", "'aaaa", signal(a(256)), signal(a(257))),
+        limit(
+            "signal_on_conflict.input",
+            "1048576",
+            "1048577",
+            signalling(UseExisting, a(1), MIB),
+            signalling(UseExisting, a(1), MIB + 1),
+        ),
+        // The server's clock is this machine's; a minute covers the time between the two readings.
+        limit(
+            "start_at",
+            "at most 365 days ahead",
+            "Z'",
+            starting_at(now + YEAR - 60, 0),
+            starting_at(now + YEAR + 60, 0),
+        ),
+        limit("start_at", "at most 365 days ahead", "9999-12-31", starting_at(0, 0), starting_at(LAST, 999_999_999)),
+        limit("start_at", "9999-12-31", "253402300800 s", starting_at(now, 0), starting_at(LAST + 1, 0)),
+        limit("start_at", "0001-01-01", "-62135596801 s", starting_at(FIRST, 0), starting_at(FIRST - 1, 0)),
+        limit("start_at", "0001-01-01", "-1 ns", starting_at(now, 999_999_999), starting_at(now, -1)),
+        limit("start_at", "0001-01-01", "1000000000 ns", starting_at(-1, 0), starting_at(now, 1_000_000_000)),
+        limit("start_at", "0001-01-01", "-9223372036854775808 s", starting_at(-9, 9), starting_at(i64::MIN, 0)),
+    ]
+}
+
+fn of_lifecycles() -> Vec<Limit> {
+    let limit = |field, says, given, within, beyond| Limit { field, says, given, within, beyond };
+    let id = |id: String| {
+        [
+            Ask::Suspend(v1::SuspendInstanceRequest { instance_id: id.clone(), ..Default::default() }),
+            Ask::Resume(v1::ResumeInstanceRequest { instance_id: id.clone(), ..Default::default() }),
+            Ask::Restart(v1::RestartInstanceRequest { instance_id: id.clone(), ..Default::default() }),
+            Ask::Purge(v1::PurgeInstanceRequest { instance_id: id.clone(), ..Default::default() }),
+        ]
+    };
+    let there = || "there".to_owned();
+    let expecting = |execution: String| {
+        [
+            Ask::Suspend(v1::SuspendInstanceRequest {
+                instance_id: there(),
+                expected_execution_id: execution.clone(),
+                ..Default::default()
+            }),
+            Ask::Resume(v1::ResumeInstanceRequest {
+                instance_id: there(),
+                expected_execution_id: execution.clone(),
+                ..Default::default()
+            }),
+            Ask::Restart(v1::RestartInstanceRequest {
+                instance_id: there(),
+                expected_execution_id: execution.clone(),
+                ..Default::default()
+            }),
+            Ask::Purge(v1::PurgeInstanceRequest { instance_id: there(), expected_execution_id: execution.clone() }),
+        ]
+    };
+    let because = |reason: String| {
+        [
+            Ask::Suspend(v1::SuspendInstanceRequest {
+                instance_id: there(),
+                reason: reason.clone(),
+                ..Default::default()
+            }),
+            Ask::Resume(v1::ResumeInstanceRequest {
+                instance_id: there(),
+                reason: reason.clone(),
+                ..Default::default()
+            }),
+        ]
+    };
+    let again = |request_id: String| {
+        Ask::Restart(v1::RestartInstanceRequest { instance_id: there(), request_id, ..Default::default() })
+    };
+    let named = |execution_id: String| {
+        [
+            Ask::Get(v1::GetStatusRequest {
+                instance_id: there(),
+                execution_id: execution_id.clone(),
+                ..Default::default()
+            }),
+            Ask::Watch(v1::WatchStatusRequest {
+                instance_id: there(),
+                execution_id: execution_id.clone(),
+                ..Default::default()
+            }),
+            Ask::Terminate(v1::TerminateInstanceRequest { instance_id: there(), execution_id, ..Default::default() }),
+        ]
+    };
+    let mut limits = vec![limit("request_id", "128", "129", again(a(128)), again(a(129)))];
+    for (within, beyond) in id(a(256)).into_iter().zip(id(a(257))) {
+        limits.push(limit("instance_id", "1 to 256 bytes", "'aaaa", within, beyond));
+    }
+    for (within, beyond) in expecting(a(32)).into_iter().zip(expecting("A".repeat(32))) {
+        limits.push(limit("expected_execution_id", "32 lower-case", "'AAAA", within, beyond));
+    }
+    for (within, beyond) in because(a(4096)).into_iter().zip(because(a(4097))) {
+        limits.push(limit("reason", "4096", "4097", within, beyond));
+    }
+    for (within, beyond) in named(a(32)).into_iter().zip(named(a(31))) {
+        limits.push(limit("execution_id", "32 lower-case", "'aaaa", within, beyond));
+    }
+    limits
 }
 
 fn of_durations() -> Vec<Limit> {
@@ -249,14 +401,14 @@ async fn every_field_is_taken_at_its_limit_and_refused_by_name_beyond() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::with_long_leases(folder.path());
     server.client().await.start_singleton(start("f", "there")).await.expect("started");
-    let limits = [of_starts(), of_durations(), of_other_requests(), of_registers()];
+    let limits = [of_starts(), of_policies(), of_durations(), of_other_requests(), of_lifecycles(), of_registers()];
     for (number, limit) in limits.into_iter().flatten().enumerate() {
         let Limit { field, says, given, within, beyond } = limit;
         let case = format!("case {number}, {field} ({says})");
         let taken = named(within, number).of(&server).await;
         // What passed the door may still find nobody, or not the execution that it expects.
         let taken = taken.or_else(|status| match status.code() {
-            Code::NotFound | Code::FailedPrecondition => Ok(()),
+            Code::NotFound | Code::FailedPrecondition | Code::AlreadyExists => Ok(()),
             _ => Err(status),
         });
         taken.unwrap_or_else(|status| panic!("{case}: {status:?}"));

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use soloist::proto::v1::{self, ConflictPolicy, ReplaceableStatuses, RetryPolicy, work_request::Message as Say};
+use soloist::proto::v1::{
+    self, ConflictPolicy, ReplaceableStatuses, RetryPolicy, SignalOnConflict, work_request::Message as Say,
+};
 use tonic::{Code, Status};
 
 use crate::support::{RawWorker, Server, error_info, start, violations};
@@ -51,7 +53,9 @@ fn all_wrong(c: char) -> v1::StartSingletonRequest {
         }),
         version: text(100),
         tags,
-        ..Default::default()
+        max_queue: u32::MAX,
+        signal_on_conflict: Some(SignalOnConflict { name: text(300), input: None }),
+        start_at: Some(prost_types::Timestamp { seconds: i64::MIN, nanos: i32::MIN }),
     }
 }
 
@@ -67,6 +71,18 @@ async fn everything_that_is_wrong_is_said_at_once() {
     fields.sort_unstable();
     assert_eq!(fields, ["function_name", "instance_id", "version", "worker_kind"]);
     assert!(refused.message().ends_with("(and 3 more)"), "{}", refused.message());
+
+    // Options that are too much for themselves, and go with other policies.
+    let request = v1::StartSingletonRequest {
+        max_queue: 1001,
+        signal_on_conflict: Some(SignalOnConflict::default()),
+        start_at: Some(prost_types::Timestamp { seconds: 0, nanos: -1 }),
+        ..start("f", "a")
+    };
+    let refused = client.start_singleton(request).await.expect_err("five things are wrong");
+    let fields: Vec<String> = self::violations(&refused).into_iter().map(|violation| violation.field).collect();
+    let signal = ["signal_on_conflict", "signal_on_conflict.name"];
+    assert_eq!(fields, ["max_queue", "max_queue", signal[0], signal[1], "start_at"]);
 }
 
 /// A violation may quote 64 bytes. Control characters were cut first and escaped then: 64 of them became 384 bytes,
@@ -124,7 +140,18 @@ async fn a_rejection_with_the_longest_names_is_small_enough_too() {
         let late = client.terminate_instance(late).await.expect_err("not that execution");
         let missing = v1::GetStatusRequest { instance_id: other, ..Default::default() };
         let missing = client.get_status(missing).await.expect_err("never started");
-        for status in [&conflict, &mismatch, &late, &missing] {
+        let queue = v1::StartSingletonRequest {
+            conflict_policy: ConflictPolicy::Queue.into(),
+            max_queue: 1,
+            ..start(&function, &id)
+        };
+        client.start_singleton(queue.clone()).await.expect("there is room");
+        let full = client.start_singleton(queue).await.expect_err("there was room for one");
+        let live = v1::PurgeInstanceRequest { instance_id: id.clone(), ..Default::default() };
+        let live = client.purge_instance(live).await.expect_err("it is live");
+        let gone = v1::GetStatusRequest { instance_id: id.clone(), execution_id: "0".repeat(32), ..Default::default() };
+        let gone = client.get_status(gone).await.expect_err("there is no such execution");
+        for status in [&conflict, &mismatch, &late, &missing, &full, &live, &gone] {
             assert_small(c, status);
         }
         worker.complete(&run, "1").await;

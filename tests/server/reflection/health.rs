@@ -6,7 +6,8 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 use crate::support::Server;
 
 /// All that have a health of their own; the empty name is the server as a whole.
-pub const SERVICES: [&str; 3] = ["", "soloist.v1.OrchestrationService", "soloist.v1.WorkerService"];
+pub const SERVICES: [&str; 4] =
+    ["", "soloist.v1.OrchestrationService", "soloist.v1.WorkerService", "soloist.v1.MaintenanceService"];
 
 pub fn of(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.into() }

@@ -9,12 +9,18 @@ use tonic::Code;
 use crate::support::Server;
 
 /// All but the reflection itself: each version lists its own.
-const SERVICES: [&str; 3] = ["grpc.health.v1.Health", "soloist.v1.OrchestrationService", "soloist.v1.WorkerService"];
+const SERVICES: [&str; 4] = [
+    "grpc.health.v1.Health",
+    "soloist.v1.MaintenanceService",
+    "soloist.v1.OrchestrationService",
+    "soloist.v1.WorkerService",
+];
 
 /// A symbol, and the file that has it.
-const SYMBOLS: [(&str, &str); 8] = [
+const SYMBOLS: [(&str, &str); 9] = [
     ("soloist.v1.OrchestrationService", "soloist/v1/orchestration_service.proto"),
     ("soloist.v1.WorkerService", "soloist/v1/worker_service.proto"),
+    ("soloist.v1.MaintenanceService", "soloist/v1/maintenance_service.proto"),
     ("soloist.v1.OrchestrationService.StartSingleton", "soloist/v1/orchestration_service.proto"),
     ("soloist.v1.StartSingletonRequest", "soloist/v1/orchestration_service.proto"),
     ("soloist.v1.RuntimeStatus", "soloist/v1/instance.proto"),

@@ -55,10 +55,14 @@ impl RawWorker {
 
     /// Says something; answers its number.
     pub async fn say(&mut self, message: Say) -> u64 {
+        self.try_say(message).await.expect("the stream is open")
+    }
+
+    /// The same; nothing if the server is gone.
+    pub async fn try_say(&mut self, message: Say) -> Option<u64> {
         self.sequence += 1;
         let request = v1::WorkRequest { sequence: self.sequence, message: Some(message) };
-        self.say.send(request).await.expect("the stream is open");
-        self.sequence
+        self.say.send(request).await.ok().map(|()| self.sequence)
     }
 
     /// The next thing that the server says.
@@ -153,6 +157,18 @@ impl RawWorker {
                 Heard::Cancel(cancel) => return cancel,
                 Heard::HeartbeatAcked(_) => {}
                 other => panic!("no cancel: {other:?}"),
+            }
+        }
+    }
+
+    /// The next word to pause (true) or to go on, and for which run; heartbeats' answers on the way are passed over.
+    pub async fn pace(&mut self) -> (bool, Option<v1::Claim>) {
+        loop {
+            match self.hear().await {
+                Heard::Suspend(suspend) => return (true, suspend.claim),
+                Heard::Resume(resume) => return (false, resume.claim),
+                Heard::HeartbeatAcked(_) => {}
+                other => panic!("neither Suspend nor Resume: {other:?}"),
             }
         }
     }

@@ -1,0 +1,71 @@
+//! One WatchInstances stream.
+
+use tonic::Status;
+
+use super::{Door, convert, door::draining};
+use crate::{
+    core::{
+        ids::TaskHub,
+        status::{Told, Transition},
+    },
+    engine::{
+        Description,
+        watch::{Glimpse, Panorama},
+    },
+    proto::v1,
+};
+
+pub(super) struct Onlooker {
+    door: Door,
+    panorama: Panorama,
+    ended: bool,
+}
+
+impl Onlooker {
+    pub(super) fn begin(door: Door, hub: &TaskHub, request: v1::WatchInstancesRequest) -> Result<Onlooker, Status> {
+        let wanted = convert::wanted(hub, request)?;
+        let panorama = door.engine.watch_many(wanted)?;
+        Ok(Onlooker { door, panorama, ended: false })
+    }
+
+    pub(super) async fn next(mut self) -> Option<(Result<v1::WatchInstancesResponse, Status>, Onlooker)> {
+        if self.ended {
+            return None;
+        }
+        let drain = self.door.drain.clone();
+        let item = tokio::select! {
+            biased;
+            () = drain.cancelled() => Err(draining()),
+            glimpse = self.panorama.next() => match glimpse {
+                Ok(glimpse) => Ok(self.encode(glimpse)),
+                Err(refusal) => Err(refusal.into()),
+            },
+            () = tokio::time::sleep(self.door.watch_heartbeat) => {
+                Ok(v1::WatchInstancesResponse { heartbeat: true, ..Default::default() })
+            }
+        };
+        self.ended = item.is_err();
+        Some((item, self))
+    }
+
+    fn encode(&self, glimpse: Glimpse) -> v1::WatchInstancesResponse {
+        let described = |description, sequence| v1::WatchInstancesResponse {
+            status: Some(convert::to_wire(description, None)),
+            sequence,
+            ..Default::default()
+        };
+        let past = |Transition { sequence, view }: &Transition| {
+            described(Description { view: view.clone(), pending_reason: String::new() }, *sequence)
+        };
+        match glimpse {
+            Glimpse::Current(transition) => described(self.door.engine.describe(transition.view), transition.sequence),
+            Glimpse::Synced => v1::WatchInstancesResponse { synced: true, ..Default::default() },
+            Glimpse::Resync => v1::WatchInstancesResponse { resync: true, ..Default::default() },
+            Glimpse::News(news) => match &news.told {
+                Told::Transition(transition) => past(transition),
+                Told::Purged(last) => v1::WatchInstancesResponse { purged: true, ..past(last) },
+                Told::Withdrawn(_) => unreachable!("no stream of many is told of what waits in a queue"),
+            },
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The copy of the database in a temporary file: one snapshot, in steps, while commits go on.
+//!
+//! All steps read the same snapshot, so a commit does not make SQLite begin again. It is durable as a whole: SQLite
+//! shows a commit to readers once the log is flushed. Each step is flushed before the next one, so that the copy never
+//! has much waiting for the disk that a commit's flush would have to wait for.
+
+use std::{
+    fs::{self, File},
+    io,
+};
+
+use parking_lot::Mutex;
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags,
+    backup::{Backup, StepResult},
+};
+
+use super::{
+    super::{
+        super::{BackupError, Table},
+        checkpoint::PINNED_LOG_PAGES_MAX,
+        connection,
+        failure::{Failure, Health},
+        folder::{Folder, beside},
+        inspect, reader, schema,
+        writer::Writer,
+    },
+    failed,
+};
+
+/// The pages of one step, 2 MiB.
+const STEP_PAGES: i32 = 256;
+
+/// Copies the database once.
+pub(super) struct Copier<'a> {
+    pub(super) folder: &'a Folder,
+    pub(super) writer: &'a Mutex<Option<Writer>>,
+    pub(super) health: &'a Health,
+    pub(super) goes_on: &'a dyn Fn() -> bool,
+}
+
+/// The file, under its name in the data folder until it is dropped.
+struct Temporary<'a> {
+    folder: &'a Folder,
+    file: File,
+}
+
+/// A snapshot that is read for a while.
+struct Snapshot<'a> {
+    /// Closed before the pin is gone.
+    connection: Connection,
+    _pin: Pin<'a>,
+}
+
+struct Pin<'a>(&'a Health);
+
+impl Copier<'_> {
+    /// The file has no name any more when this returns: whatever becomes of it, it leaves nothing behind.
+    pub(super) fn copy(&self) -> Result<File, BackupError> {
+        let temporary = Temporary::create(self.folder).map_err(failed)?;
+        self.copy_pages(&temporary)?;
+        self.verify()?;
+        temporary.file.try_clone().map_err(failed)
+    }
+
+    fn copy_pages(&self, temporary: &Temporary<'_>) -> Result<(), BackupError> {
+        let snapshot = self.snapshot()?;
+        let mut to = open_copy(self.folder).map_err(|error| broken(&error))?;
+        let backup = Backup::new(&snapshot.connection, &mut to).map_err(|error| broken(&error))?;
+        loop {
+            self.check()?;
+            if self.health.log_pages() >= PINNED_LOG_PAGES_MAX {
+                return Err(BackupError::Overtaken);
+            }
+            match backup.step(STEP_PAGES).map_err(|error| broken(&error))? {
+                StepResult::Done => break,
+                StepResult::More => temporary.file.sync_data().map_err(failed)?,
+                // Nobody else has the copy open, and nobody writes through the snapshot's connection.
+                other => return Err(failed(format!("SQLite does not go on: {other:?}"))),
+            }
+        }
+        drop(backup);
+        drop(snapshot);
+        to.close().map_err(|(_, error)| broken(&error))?;
+        temporary.file.sync_all().map_err(failed)
+    }
+
+    /// Everything that is committed now.
+    fn snapshot(&self) -> Result<Snapshot<'_>, BackupError> {
+        let connection = connection::readable(&self.folder.database()).map_err(|error| broken(&error))?;
+        // Commits wait for this, and so does whoever starts the log anew.
+        let writer = self.writer.lock();
+        if writer.is_none() {
+            return Err(failed(Failure::Closed));
+        }
+        let pin = Pin::set(self.health);
+        let begin = || {
+            connection.execute_batch("BEGIN")?;
+            // It is the first read that takes the snapshot.
+            connection.query_row(schema::SELECT_LAST_COMMIT, (), |row| row.get::<_, Option<i64>>(0))
+        };
+        begin().map_err(|error| broken(&error))?;
+        Ok(Snapshot { connection, _pin: pin })
+    }
+
+    /// Reads every row back, and with them every page that they stand on.
+    fn verify(&self) -> Result<(), BackupError> {
+        let copy = inspect::open(&self.folder.copy()).map_err(|error| broken(&error))?;
+        for table in Table::ALL {
+            let damaged = reader::first_damaged(&copy, table, self.goes_on).map_err(|error| broken(&error))?;
+            if let Some(damaged) = damaged {
+                return Err(BackupError::Damaged(damaged.to_string()));
+            }
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), BackupError> {
+        if (self.goes_on)() { Ok(()) } else { Err(BackupError::Stopped) }
+    }
+}
+
+impl Temporary<'_> {
+    fn create(folder: &Folder) -> io::Result<Temporary<'_>> {
+        remove(folder)?;
+        let file = File::options().read(true).write(true).create_new(true).open(folder.copy())?;
+        Ok(Temporary { folder, file })
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        super::remove_leftovers(self.folder);
+    }
+}
+
+impl Pin<'_> {
+    fn set(health: &Health) -> Pin<'_> {
+        health.set_pinned(true);
+        Pin(health)
+    }
+}
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        self.0.set_pinned(false);
+    }
+}
+
+/// Removes the temporary file and what SQLite may have made beside it.
+pub(super) fn remove(folder: &Folder) -> io::Result<()> {
+    beside(&folder.copy()).into_iter().try_for_each(|path| match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    })
+}
+
+/// Without a journal and without flushes of SQLite's own: a copy that is not finished is thrown away.
+fn open_copy(folder: &Folder) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags_and_vfs(folder.copy(), flags, inspect::UNSHARED)?;
+    connection.pragma_update(None, "journal_mode", "OFF")?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    Ok(connection)
+}
+
+fn broken(error: &rusqlite::Error) -> BackupError {
+    match (error.sqlite_error_code(), Failure::sqlite(error)) {
+        (Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase), failure) => {
+            BackupError::Damaged(failure.to_string())
+        }
+        (_, failure) => failed(failure),
+    }
+}

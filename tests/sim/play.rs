@@ -8,7 +8,8 @@ use std::{
 
 use soloist::{
     checker::{self, Rules},
-    core::ids::InstanceKey,
+    core::{ids::{Arrival, InstanceKey}, instance::Instance, rejection::Rejection, status::Execution},
+    engine::Refusal,
     store::memory::Fault,
 };
 
@@ -22,6 +23,8 @@ use crate::{
 
 /// Virtual time after which everything must have come to its end once it is calm.
 const CALM_MAX: i64 = 600 * SECOND;
+/// Virtual time within which a restarted server answers.
+const COMPARE_MAX: i64 = 60 * SECOND;
 /// Steps of one play: more of them are a loop.
 const STEPS_MAX: u64 = 400_000;
 
@@ -64,6 +67,8 @@ fn run(world: &Rc<World>) -> Result<Tally, String> {
         world.stage.spawn(watcher::watcher(world.clone(), number));
     }
     world.stage.spawn(misfortune(world.clone()));
+    world.stage.spawn(keeper(world.clone()));
+    world.stage.spawn(sweeper(world.clone()));
     let begin = world.stage.now();
     let calm_at = begin + dice.between(10, 90) * SECOND;
     let mut steps = Steps { taken: 0, trace: 0 };
@@ -130,6 +135,41 @@ impl Steps {
     }
 }
 
+/// Purges what has outlived the retention.
+async fn sweeper(world: Rc<World>) {
+    while world.house.retention.is_some() {
+        world.rest(10 * SECOND).await;
+        let mut after = Some(Arrival(0));
+        while let Some(from) = after {
+            let swept = world.house.call(i64::MAX, async |engine| engine.stepper().sweep_next(from).await).await;
+            after = match swept {
+                Reply::Answered(Ok(swept)) => swept.next,
+                Reply::Answered(Err(Refusal::Unavailable(_) | Refusal::OutcomeUnknown(_)))
+                | Reply::Lost
+                | Reply::Refused => None,
+                Reply::Answered(Err(other)) => {
+                    world.witness().object(format!("a sweep has ended with {other}"));
+                    None
+                }
+            };
+        }
+    }
+}
+
+/// Once it is calm, goes on with whatever is suspended.
+async fn keeper(world: Rc<World>) {
+    loop {
+        world.stage.sleep(5 * SECOND).await;
+        if !world.calm.get() {
+            continue;
+        }
+        let unfinished = world.witness().unfinished();
+        for (key, _, _) in unfinished.iter().filter(|(.., is_suspended)| *is_suspended) {
+            client::resume(&world, "client keeper", key, None, i64::MAX).await;
+        }
+    }
+}
+
 /// Crashes, failing disks, clocks that jump, until it gets calm.
 async fn misfortune(world: Rc<World>) {
     let dice = world.dice.clone();
@@ -171,7 +211,7 @@ async fn revive(world: &World) {
 /// Nothing is live, nobody waits, and every watcher has seen everything.
 fn has_come_to_rest(world: &World) -> bool {
     let witness = world.witness();
-    let all_seen = world.seen.borrow().values().all(|(key, sequence)| *sequence == witness.transitions(key));
+    let all_seen = world.seen.borrow().values().all(|watching| witness.has_seen_all(watching));
     world.calm.get()
         && world.house.is_up()
         && world.house.is_quiet()
@@ -186,8 +226,8 @@ fn complain(world: &World) -> String {
         .seen
         .borrow()
         .iter()
-        .filter(|(_, (key, sequence))| *sequence != witness.transitions(key))
-        .map(|(name, (key, sequence))| format!("{name} has seen {sequence} of {} of {key:?}", witness.transitions(key)))
+        .filter(|(_, watching)| !witness.has_seen_all(watching))
+        .map(|(name, watching)| format!("{name} has not seen all: {watching:?}"))
         .collect();
     let waiting: Vec<&String> = witness.open.values().filter(|call| call.starts_with("client")).collect();
     format!(
@@ -203,20 +243,30 @@ fn compare(world: &Rc<World>, steps: &mut Steps) -> Result<(), String> {
     world.house.start()?;
     let engine = world.house.engine().ok_or("the server is not there")?;
     let ledger = world.house.disk().ledger.clone();
-    let expected: BTreeMap<InstanceKey, _> =
-        ledger.lock().instances.iter().map(|(key, entry)| (key.clone(), entry.latest.clone())).collect();
+    let expected: BTreeMap<InstanceKey, Option<Instance>> = ledger
+        .lock()
+        .instances
+        .iter()
+        .map(|(key, e)| (key.clone(), Some(e.latest.clone()).filter(|_| e.is_there())))
+        .collect();
     let outcome: Rc<std::cell::RefCell<Vec<String>>> = Rc::default();
     let left = Rc::new(std::cell::Cell::new(expected.len() + 1));
-    let requests = world.witness().requests();
+    let requests = world.witness().requests(2 * COMPARE_MAX);
     for (key, instance) in expected {
         let (engine, outcome, left) = (engine.clone(), outcome.clone(), left.clone());
         world.stage.spawn(async move {
-            match engine.status(&key, None, false).await {
-                Ok(found)
-                    if found.status.view.execution == instance.execution
-                        && found.status.view.revision == instance.revision
-                        && found.status.view.fencing_token == instance.fencing_token => {}
-                found => outcome.borrow_mut().push(format!("{key:?}: {instance:?} came back as {found:?}")),
+            let found = engine.status(&key, None, false).await;
+            let is_same = match (&found, &instance) {
+                (Ok(found), Some(instance)) => {
+                    let view = &found.status.view;
+                    is_same(&view.execution, &instance.execution)
+                        && (view.revision, view.fencing_token) == (instance.revision, instance.fencing_token)
+                }
+                (Err(Refusal::Rejected(rejection)), None) => matches!(**rejection, Rejection::NotFound { .. }),
+                (_, _) => false,
+            };
+            if !is_same {
+                outcome.borrow_mut().push(format!("{key:?}: {instance:?} came back as {found:?}"));
             }
             left.set(left.get() - 1);
         });
@@ -238,7 +288,7 @@ fn compare(world: &Rc<World>, steps: &mut Steps) -> Result<(), String> {
             left.set(left.get() - 1);
         });
     }
-    let until = world.stage.now() + 60 * SECOND;
+    let until = world.stage.now() + COMPARE_MAX;
     steps.take_until(world, until, || left.get() == 0)?;
     match outcome.borrow().first() {
         Some(wrong) => Err(wrong.clone()),
@@ -247,9 +297,17 @@ fn compare(world: &Rc<World>, steps: &mut Steps) -> Result<(), String> {
     }
 }
 
+/// Whether it is the same execution: a new server measures the time that is left anew.
+fn is_same(found: &Execution, durable: &Execution) -> bool {
+    let scheduled = found.scheduled.is_some() == durable.scheduled.is_some();
+    scheduled && Execution { scheduled: None, ..found.clone() } == Execution { scheduled: None, ..durable.clone() }
+}
+
 /// What the checker says of everything that was seen; how many ids it could not decide on.
 fn judge(world: &World) -> Result<usize, String> {
-    let rules = Rules::default();
+    let memory = world.witness().remembered().unsigned_abs();
+    let sweeps = world.house.retention.is_some();
+    let rules = Rules { remember_for: memory, sweeps, ..Rules::default() };
     if let Some(strayed) = world.witness().strayed() {
         return Err(strayed);
     }

@@ -179,9 +179,9 @@ impl Client {
         let called = self.world.witness().called(&key, &self.name, call);
         let raise = RaiseEvent { signal: go(), expected_execution: expected };
         let reply = self.world.house.call(self.patience(), async |engine| engine.raise_event(&key, raise).await).await;
-        conclude(&self.world, called, &key, reply, |witness, (execution, sequence)| {
-            witness.raised(&key, sequence, execution);
-            Answer::EventRaised { execution: execution.to_string(), sequence }
+        conclude(&self.world, called, &key, reply, |_, (execution, sequence)| Answer::EventRaised {
+            execution: execution.to_string(),
+            sequence,
         });
     }
 
@@ -328,7 +328,7 @@ fn told(
 ) -> Answer {
     let Started { outcome, deduplicated, execution, queue_position: position, status } = started;
     let made = !deduplicated && matches!(outcome, Outcome::Started | Outcome::Replaced | Outcome::Queued);
-    witness.accepted(called, key, named, made, *execution);
+    witness.accepted(called, key, named, made, *deduplicated, *execution);
     let seen = witness.started(called, &status.view);
     let (execution, position) = (execution.to_string(), *position);
     let first = match outcome {

@@ -1,6 +1,6 @@
 //! One instance id as it became durable, through all its lives.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use soloist::core::{
     ids::{Arrival, ExecutionId, InstanceKey, Revision},
@@ -23,6 +23,8 @@ pub struct Entry {
     /// The start that has left the queue in this step.
     pub taken: Option<Taken>,
     withdrawn: BTreeSet<ExecutionId>,
+    /// The executions that each event was raised for, in each life one.
+    raised: BTreeMap<u64, Vec<ExecutionId>>,
 }
 
 impl Entry {
@@ -38,6 +40,7 @@ impl Entry {
             is_recorded: false,
             taken: None,
             withdrawn: BTreeSet::new(),
+            raised: BTreeMap::new(),
         }
     }
 
@@ -53,6 +56,16 @@ impl Entry {
 
     pub fn was_purged(&self) -> bool {
         !self.latest.is_there()
+    }
+
+    /// Whether it was taken from the queue, and never begins.
+    pub fn is_withdrawn(&self, execution: ExecutionId) -> bool {
+        self.withdrawn.contains(&execution)
+    }
+
+    /// The executions that the events with this number were raised for.
+    pub fn raised(&self, event: u64) -> &[ExecutionId] {
+        self.raised.get(&event).map_or(&[], Vec::as_slice)
     }
 
     /// Those of the present life.
@@ -106,8 +119,10 @@ impl Entry {
             self.withdrawn.insert(taken.execution);
         }
         let mut news = Vec::new();
-        if is_continued && next.inbox_last > before.inbox_last {
+        let inbox_last = if is_continued { before.inbox_last } else { 0 };
+        for event in inbox_last + 1..=next.inbox_last {
             news.push(News::EventRaised);
+            self.raised.entry(event).or_default().push(next.execution.id);
         }
         if before.is_there() && !next.is_there() {
             news.push(News::Purged);

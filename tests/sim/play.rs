@@ -7,9 +7,15 @@ use std::{
 };
 
 use soloist::{
-    checker::{self, Rules},
-    core::{ids::{Arrival, InstanceKey}, instance::Instance, rejection::Rejection, status::Execution},
-    engine::Refusal,
+    checker::{self, Rules, Verdict},
+    core::{
+        history::Happened,
+        ids::{Arrival, ExecutionId, InstanceKey},
+        instance::Instance,
+        rejection::Rejection,
+        status::{Execution, Status},
+    },
+    engine::{Engine, Refusal, history::What},
     store::memory::Fault,
 };
 
@@ -23,6 +29,9 @@ use crate::{
 
 /// Virtual time after which everything must have come to its end once it is calm.
 const CALM_MAX: i64 = 600 * SECOND;
+/// Virtual time for which a play goes on in calm where nobody waits for it to come to rest.
+#[cfg(feature = "mutants")]
+const LULL: i64 = 60 * SECOND;
 /// Virtual time within which a restarted server answers.
 const COMPARE_MAX: i64 = 60 * SECOND;
 /// Steps of one play: more of them are a loop.
@@ -54,7 +63,43 @@ pub fn play(seed: u64) -> Result<Tally, String> {
     }
 }
 
+/// Plays a seed, and lets the checker judge by what was seen from outside alone. Nothing if the play can't go on.
+#[cfg(feature = "mutants")]
+pub fn judged_from_outside(seed: u64) -> Option<Verdict> {
+    let world = World::new(seed);
+    world.witness().is_outside = true;
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        let calm_at = enter(&world)?;
+        let mut steps = Steps { taken: 0, trace: 0 };
+        steps.take_until(&world, calm_at, || false)?;
+        world.calm.set(true);
+        steps.take_until(&world, calm_at + LULL, || has_come_to_rest(&world))
+    }));
+    let rules = rules(&world);
+    let verdict = checker::check(&world.witness().history, &rules);
+    world.stage.clear();
+    matches!(played, Ok(Ok(()))).then_some(verdict)
+}
+
 fn run(world: &Rc<World>) -> Result<Tally, String> {
+    let calm_at = enter(world)?;
+    let mut steps = Steps { taken: 0, trace: 0 };
+
+    steps.take_until(world, calm_at, || false)?;
+    world.calm.set(true);
+    let is_over = || has_come_to_rest(world);
+    steps.take_until(world, calm_at + CALM_MAX, is_over)?;
+    if !has_come_to_rest(world) {
+        return Err(complain(world));
+    }
+    compare(world, &mut steps)?;
+    let calls = world.witness().history.calls();
+    let undecided = judge(world)?;
+    Ok(Tally { steps: steps.taken, calls, undecided, trace: steps.trace })
+}
+
+/// The server starts, and everybody comes. Answers when it gets calm.
+fn enter(world: &Rc<World>) -> Result<i64, String> {
     let dice = &world.dice;
     world.house.start()?;
     for number in 0..dice.between(1, 5).unsigned_abs() {
@@ -69,21 +114,7 @@ fn run(world: &Rc<World>) -> Result<Tally, String> {
     world.stage.spawn(misfortune(world.clone()));
     world.stage.spawn(keeper(world.clone()));
     world.stage.spawn(sweeper(world.clone()));
-    let begin = world.stage.now();
-    let calm_at = begin + dice.between(10, 90) * SECOND;
-    let mut steps = Steps { taken: 0, trace: 0 };
-
-    steps.take_until(world, calm_at, || false)?;
-    world.calm.set(true);
-    let is_over = || has_come_to_rest(world);
-    steps.take_until(world, calm_at + CALM_MAX, is_over)?;
-    if !has_come_to_rest(world) {
-        return Err(complain(world));
-    }
-    compare(world, &mut steps)?;
-    let calls = world.witness().history.calls();
-    let undecided = judge(world)?;
-    Ok(Tally { steps: steps.taken, calls, undecided, trace: steps.trace })
+    Ok(world.stage.now() + dice.between(10, 90) * SECOND)
 }
 
 struct Steps {
@@ -254,19 +285,28 @@ fn compare(world: &Rc<World>, steps: &mut Steps) -> Result<(), String> {
     let requests = world.witness().requests(2 * COMPARE_MAX);
     for (key, instance) in expected {
         let (engine, outcome, left) = (engine.clone(), outcome.clone(), left.clone());
+        let ledger = world.house.disk().ledger.clone();
         world.stage.spawn(async move {
+            let queue: Vec<ExecutionId> = ledger.lock().queue(&key).iter().map(|start| start.execution).collect();
             let found = engine.status(&key, None, false).await;
             let is_same = match (&found, &instance) {
                 (Ok(found), Some(instance)) => {
                     let view = &found.status.view;
                     is_same(&view.execution, &instance.execution)
                         && (view.revision, view.fencing_token) == (instance.revision, instance.fencing_token)
+                        && found.queue.iter().map(|start| start.execution).eq(queue)
                 }
                 (Err(Refusal::Rejected(rejection)), None) => matches!(**rejection, Rejection::NotFound { .. }),
                 (_, _) => false,
             };
             if !is_same {
                 outcome.borrow_mut().push(format!("{key:?}: {instance:?} came back as {found:?}"));
+            }
+            if let Some(instance) = instance {
+                let happened = ledger.lock().history(&key).into_iter().map(|event| event.happened).collect();
+                if let Err(wrong) = tell(&engine, &key, &instance, happened).await {
+                    outcome.borrow_mut().push(format!("{key:?}: its history is told as {wrong}: {instance:?}"));
+                }
             }
             left.set(left.get() - 1);
         });
@@ -297,6 +337,28 @@ fn compare(world: &Rc<World>, steps: &mut Steps) -> Result<(), String> {
     }
 }
 
+/// Whether its history is told as it was: its beginning, what is on the disk, its end.
+async fn tell(engine: &Engine, key: &InstanceKey, instance: &Instance, happened: Vec<Happened>) -> Result<(), String> {
+    let mut history = engine.history(key, Some(instance.execution.id)).await.map_err(|refusal| refusal.to_string())?;
+    let mut chapters = Vec::new();
+    while let Some(chapter) = history.next().await.map_err(|refusal| refusal.to_string())? {
+        chapters.push(chapter.what);
+    }
+    let begins = matches!(chapters.first(), Some(What::Started { .. }));
+    let ends = match chapters.last() {
+        Some(What::Completed { .. }) => instance.execution.status == Status::Completed,
+        Some(What::Failed { .. }) => instance.execution.status == Status::Failed,
+        Some(What::Terminated { .. }) => instance.execution.status == Status::Terminated,
+        _ => instance.execution.status.is_live(),
+    };
+    let middle = chapters.iter().filter_map(|what| match what {
+        What::Happened(happened) => Some(happened),
+        _ => None,
+    });
+    let is_whole = begins && ends && middle.eq(&happened);
+    if is_whole { Ok(()) } else { Err(format!("{chapters:?}, not {happened:?}")) }
+}
+
 /// Whether it is the same execution: a new server measures the time that is left anew.
 fn is_same(found: &Execution, durable: &Execution) -> bool {
     let scheduled = found.scheduled.is_some() == durable.scheduled.is_some();
@@ -305,12 +367,16 @@ fn is_same(found: &Execution, durable: &Execution) -> bool {
 
 /// What the checker says of everything that was seen; how many ids it could not decide on.
 fn judge(world: &World) -> Result<usize, String> {
-    let memory = world.witness().remembered().unsigned_abs();
-    let sweeps = world.house.retention.is_some();
-    let rules = Rules { remember_for: memory, sweeps, ..Rules::default() };
     if let Some(strayed) = world.witness().strayed() {
         return Err(strayed);
     }
+    let rules = rules(world);
     let verdict = checker::check(&world.witness().history, &rules);
     if verdict.violations.is_empty() { Ok(verdict.undecided.len()) } else { Err(verdict.to_string()) }
+}
+
+/// What the checker may take for granted.
+fn rules(world: &World) -> Rules {
+    let remember_for = world.witness().remembered().unsigned_abs();
+    Rules { remember_for, sweeps: world.house.retention.is_some(), ..Rules::default() }
 }

@@ -32,6 +32,8 @@ pub const TOLD_WITHIN: i64 = 6 * SECOND;
 pub struct Witness {
     stage: Stage,
     ledger: Arc<Mutex<Ledger>>,
+    /// Whether only what is seen from outside is recorded, and nothing else is held against it.
+    pub is_outside: bool,
     /// How long requests are certainly remembered, over restarts with clocks of their own.
     remembered: i64,
     pub history: History,
@@ -41,6 +43,8 @@ pub struct Witness {
     told: HashMap<InstanceKey, u64>,
     /// The accepted starts with a request id.
     requests: BTreeMap<(InstanceKey, String), Accepted>,
+    /// When each request id was first used.
+    asked_at: BTreeMap<(InstanceKey, String), Tick>,
     started: BTreeSet<ExecutionId>,
     /// Who works on what, until when at most.
     working: BTreeMap<(InstanceKey, u64), (String, i64)>,
@@ -48,8 +52,7 @@ pub struct Witness {
     /// Calls that wait for their answer.
     pub open: BTreeMap<u64, String>,
     opened: u64,
-    /// The execution that each event was raised for, and the executions whose runs were given it.
-    raised: BTreeMap<(InstanceKey, u64), Vec<ExecutionId>>,
+    /// The executions whose runs were given each event.
     delivered: BTreeSet<(InstanceKey, u64, ExecutionId)>,
     /// When the newest transition of an instance became durable, and the newest event.
     moved_at: HashMap<InstanceKey, i64>,
@@ -64,6 +67,8 @@ pub struct Witness {
 struct Accepted {
     digest: u64,
     execution: ExecutionId,
+    /// Between these moments.
+    called: Tick,
     at: Tick,
 }
 
@@ -99,17 +104,18 @@ impl Witness {
         Witness {
             stage: stage.clone(),
             ledger,
+            is_outside: false,
             remembered: memory.as_micros() - MEMORY_MARGIN,
             history: History::new(),
             violation: None,
             told: HashMap::new(),
             requests: BTreeMap::new(),
+            asked_at: BTreeMap::new(),
             started: BTreeSet::new(),
             working: BTreeMap::new(),
             tokens: HashMap::new(),
             open: BTreeMap::new(),
             opened: 0,
-            raised: BTreeMap::new(),
             delivered: BTreeSet::new(),
             moved_at: HashMap::new(),
             raised_at: HashMap::new(),
@@ -123,7 +129,9 @@ impl Witness {
     }
 
     pub fn object(&mut self, what: impl Into<String>) {
-        self.violation.get_or_insert(what.into());
+        if !self.is_outside {
+            self.violation.get_or_insert(what.into());
+        }
     }
 
     /// What the disk has to say: grants and ends of leases as they became durable.
@@ -135,6 +143,8 @@ impl Witness {
             self.stage.tell(|| format!("durable: {key:?} {news:?}"));
             let instance = instance_id(&key);
             match news {
+                // Nobody outside sees these.
+                News::Granted { .. } | News::LeaseEnded { .. } if self.is_outside => {}
                 News::Granted { worker, execution, token, attempt } => {
                     let grant = history::Grant { at, worker, execution: execution.to_string(), token, attempt };
                     self.history.granted(&instance, grant);
@@ -157,6 +167,9 @@ impl Witness {
         self.opened += 1;
         self.open.insert(self.opened, format!("{caller}: {call:?} of {key:?}"));
         self.stage.tell(|| format!("call {}: {caller}: {call:?} of {key:?}", self.opened));
+        if let Some(request) = call.request() {
+            self.asked_at.entry((key.clone(), request.id.clone())).or_insert(at);
+        }
         let number = self.history.called(&instance_id(key), caller, at, call);
         Called { number, floor: self.told.get(key).copied().unwrap_or(0), at, open: self.opened }
     }
@@ -218,6 +231,7 @@ impl Witness {
         key: &InstanceKey,
         request: Option<(&str, u64)>,
         made: bool,
+        deduplicated: bool,
         execution: ExecutionId,
     ) {
         if made && !self.started.insert(execution) {
@@ -226,7 +240,7 @@ impl Witness {
         let Some((id, digest)) = request else { return };
         let place = (key.clone(), id.to_owned());
         let at = self.now();
-        let is_recent = |first: &Accepted| at.saturating_sub(first.at) < self.remembered.unsigned_abs();
+        let is_recent = |first: &Accepted| at.saturating_sub(first.called) < self.remembered.unsigned_abs();
         match self.requests.get(&place).copied().filter(is_recent) {
             Some(first) if first.digest == digest && first.execution != execution => self
                 .object(format!("{key:?}: request {id} was accepted as {} and again as {execution}", first.execution)),
@@ -234,7 +248,12 @@ impl Witness {
                 self.object(format!("{key:?}: request {id} was accepted with another content"));
             }
             Some(_) => {}
-            None => drop(self.requests.insert(place, Accepted { digest, execution, at })),
+            // It was accepted before, by a call whose answer was lost, or is remembered for longer than it must be.
+            None if deduplicated => {
+                let called = self.asked_at.get(&place).copied().unwrap_or(called.at);
+                self.requests.entry(place).or_insert(Accepted { digest, execution, called, at });
+            }
+            None => drop(self.requests.insert(place, Accepted { digest, execution, called: called.at, at })),
         }
     }
 
@@ -268,10 +287,6 @@ impl Witness {
         self.working.remove(&(key.clone(), token));
     }
 
-    pub fn raised(&mut self, key: &InstanceKey, sequence: u64, execution: ExecutionId) {
-        self.raised.entry((key.clone(), sequence)).or_default().push(execution);
-    }
-
     pub fn delivered(&mut self, key: &InstanceKey, sequence: u64, execution: ExecutionId) {
         self.delivered.insert((key.clone(), sequence, execution));
     }
@@ -283,8 +298,9 @@ impl Witness {
             let entry = ledger.instances.get(key)?;
             let given_to = entry.begun(*execution)?;
             // In each life of the id the numbers may begin anew.
-            let raised_for = self.raised.get(&(key.clone(), *sequence))?;
-            let are_later = raised_for.iter().all(|raised| entry.begun(*raised).is_some_and(|at| at > given_to));
+            let raised_for = entry.raised(*sequence);
+            let are_later = !raised_for.is_empty()
+                && raised_for.iter().all(|raised| entry.begun(*raised).is_some_and(|at| at > given_to));
             are_later.then(|| format!("{key:?}: event {sequence} for {raised_for:?} was given to a run of {execution}"))
         })
     }
@@ -332,13 +348,17 @@ impl Witness {
         let mut next = entry.transitions().iter().filter(|transition| transition.view.revision.0 > *reached);
         match execution {
             None => next.next().is_none(),
-            Some(execution) => !next.any(|transition| transition.view.execution.id == *execution),
+            Some(execution) => {
+                !entry.is_withdrawn(*execution) && !next.any(|transition| transition.view.execution.id == *execution)
+            }
         }
     }
 
-    /// The newest token that is durable.
+    /// The newest token that is durable, of what is not forgotten.
     pub fn newest_token(&self, key: &InstanceKey) -> u64 {
-        self.ledger.lock().instances.get(key).map_or(0, |entry| entry.latest.fencing_token.0)
+        let ledger = self.ledger.lock();
+        let entry = ledger.instances.get(key).filter(|entry| entry.is_recorded());
+        entry.map_or(0, |entry| entry.latest.fencing_token.0)
     }
 
     /// A watcher sees an item, after another one.
@@ -403,7 +423,7 @@ impl Witness {
     /// The starts with request ids that were accepted and are remembered for as long as this.
     pub fn requests(&self, longer: i64) -> Vec<(InstanceKey, String, u64, ExecutionId)> {
         let now = self.now();
-        let is_recent = |first: &Accepted| now - first.at + longer.unsigned_abs() < self.remembered.unsigned_abs();
+        let is_recent = |first: &Accepted| now - first.called + longer.unsigned_abs() < self.remembered.unsigned_abs();
         let recent = self.requests.iter().filter(|(_, first)| is_recent(first));
         recent.map(|((key, id), first)| (key.clone(), id.clone(), first.digest, first.execution)).collect()
     }

@@ -36,9 +36,11 @@ impl Model<'_> {
     ) -> Vec<State> {
         match told {
             None | Some(Told::Ended) => {
-                let live = self.live(state, number).into_iter();
-                let terminated = live.filter_map(|state| self.terminated(state, Some(execution), op.aside));
-                terminated.chain(self.withdrawn(state, execution, op.aside)).collect()
+                let live = self.stirred(state, number);
+                let withdrawn = live.iter().flat_map(|state| self.withdrawn(state, execution, op.aside));
+                let withdrawn: Vec<State> = withdrawn.collect();
+                let terminated = live.into_iter().filter_map(|s| self.terminated(s, Some(execution), op.aside));
+                terminated.chain(withdrawn).collect()
             }
             Some(Told::ExecutionNotFound) => self.without(state, execution).into_iter().collect(),
             Some(told) => self.not_carried_out(state, op, Some(execution), told, number),
@@ -84,7 +86,9 @@ impl Model<'_> {
     ) -> Vec<State> {
         match told {
             None | Some(Told::Suspended) => {
-                let suspended = self.live_at(state, expected, number).into_iter().map(State::suspended);
+                let live = self.stirred(state, number).into_iter();
+                let at_it = |mut state| self.is_at(&mut state, expected).then_some(state);
+                let suspended = live.filter_map(at_it).map(State::suspended);
                 suspended.filter_map(|state| self.observed(state, op)).collect()
             }
             Some(told) => self.not_carried_out(state, op, expected, told, number),

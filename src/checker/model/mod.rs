@@ -180,6 +180,15 @@ impl Model<'_> {
         live
     }
 
+    /// The same, and those in which it has been granted by itself: where what comes next does not tell.
+    fn stirred(&self, state: &State, number: u32) -> Vec<State> {
+        let mut live = self.live(state, number);
+        let pending = live.iter().filter(|state| self.by_itself && state.status() == Some(Status::Pending));
+        let granted: Vec<State> = pending.map(State::granted).collect();
+        live.extend(granted);
+        live
+    }
+
     /// The state if it has ended, perhaps just now and by itself, and nothing waits.
     fn ended(&self, state: &State, number: u32) -> Vec<State> {
         let mut last = state.clone().shown();
@@ -276,10 +285,7 @@ impl Model<'_> {
         }
         match (now, status) {
             (_, _) if alone == Alone::Nothing => return None,
-            (Status::Pending, Status::Running) => {
-                state.set_status(status);
-                state.advance();
-            }
+            (Status::Pending, Status::Running) => *state = state.granted(),
             (_, ended) if now.is_live() && self.ends_by_itself().contains(&ended) => *state = state.ended_as(status),
             (_, _) => return None,
         }

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::{
     Model,
     op::{Name, Op, Seen, Start, Told},
-    state::{Phase, State, Waiting, Who},
+    state::{State, Waiting, Who},
 };
 use crate::checker::history::{Outcome, Policy, Status};
 
@@ -116,7 +116,6 @@ impl Model<'_> {
 
     /// One that waits never begins.
     pub(super) fn withdrawn(&self, state: &State, execution: Name, seen: Option<Seen>) -> Vec<State> {
-        let is_there = state.phase != Phase::Absent;
         let mut next = Vec::new();
         for place in 0..state.queue.len() {
             let mut without = state.clone();
@@ -125,7 +124,7 @@ impl Model<'_> {
                 next.extend(without.withdrew(seen));
             }
         }
-        if next.is_empty() && is_there && (state.hides || state.phase == Phase::Anything) {
+        if next.is_empty() && state.hides {
             next.extend(state.clone().withdrew(seen));
         }
         next

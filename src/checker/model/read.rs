@@ -14,16 +14,20 @@ impl Model<'_> {
             (Told::NotFound, _) => self.absent(state, number),
             (Told::ExecutionNotFound, _) => self.without(state, execution).into_iter().collect(),
             (Told::Status, Some(seen)) => {
-                // It may go on as another one, which no call began.
-                if seen.execution != execution && self.facts.claimed.contains(&seen.execution) {
+                // It may have continued as another one, which no call began; then its end is as old as it is.
+                let continued = seen.execution != execution;
+                if continued && self.facts.claimed.contains(&seen.execution) {
                     return Vec::new();
                 }
-                // Else others have followed it.
+                let end = (Some(Who::Named(seen.execution)), Some(seen.status));
+                let is_over = continued && !seen.status.is_live() && (state.execution(), state.status()) == end;
                 let latest = self.sees(state.clone(), Some(seen));
-                latest.into_iter().chain(self.without(state, seen.execution)).collect()
+                // Else others have followed it.
+                let followed = self.without(state, seen.execution);
+                latest.into_iter().chain(followed).chain(is_over.then(|| state.clone())).collect()
             }
             (Told::Waiting(position), Some(seen)) => {
-                let live = self.live(state, number).into_iter();
+                let live = self.stirred(state, number).into_iter();
                 live.filter_map(|state| self.waits(state, execution, position, seen)).collect()
             }
             (_, _) => Vec::new(),

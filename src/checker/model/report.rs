@@ -59,10 +59,7 @@ impl Model<'_> {
         match (next.status(), next.resumes) {
             // It was granted: where it may be anything, it is not Pending.
             (Some(Status::Pending), _) if !is_certain || !self.by_itself => return None,
-            (Some(Status::Pending), _) => {
-                next.set_status(Status::Running);
-                next.advance();
-            }
+            (Some(Status::Pending), _) => next = next.granted(),
             (Some(Status::Suspended), Some(Status::Pending)) if !self.by_itself => return None,
             (Some(Status::Suspended), _) => next.resumes = Some(Status::Running),
             (_, _) => {}

@@ -229,6 +229,13 @@ impl State {
         self.phase = Phase::Present { execution, function: self.function(), status };
     }
 
+    pub(super) fn granted(&self) -> State {
+        let mut next = self.clone();
+        next.set_status(Status::Running);
+        next.advance();
+        next
+    }
+
     pub(super) fn suspended(mut self) -> State {
         if let Some(status) = self.status().filter(|status| *status != Status::Suspended) {
             self.resumes = Some(status);

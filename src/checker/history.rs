@@ -384,7 +384,7 @@ pub struct CallNumber {
 }
 
 /// A watch that was noted, to note its items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WatchNumber {
     record: usize,
     watch: usize,

@@ -248,13 +248,8 @@ impl Stream<'_> {
         if let Some((watch, index)) = next.filter(|at| lives::item(*at).at <= by) {
             return Some(Line::item(watch, index));
         }
-        let last = last?;
-        let mut answers = self.record.operations.iter().filter(|operation| operation.returned_at() <= by);
-        if self.watch.execution.is_some() {
-            let is_end = |seen: &Sighting| !seen.status.is_live() && seen.execution == last.seen.execution;
-            let withdrawn = answers.find(|operation| operation.seen_aside().is_some_and(is_end));
-            return withdrawn.filter(|_| last.kind == ItemKind::Waiting).map(Line::operation);
-        }
+        let last = last.filter(|_| self.watch.execution.is_none())?;
+        let answers = self.record.operations.iter().filter(|operation| operation.returned_at() <= by);
         let differs = |seen: &Sighting| {
             seen.revision > reached && (seen.execution != last.seen.execution || seen.status != last.seen.status)
         };

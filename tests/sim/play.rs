@@ -7,7 +7,7 @@ use std::{
 };
 
 use soloist::{
-    checker::{self, Rules},
+    checker::{self, Rules, Verdict},
     core::{
         history::Happened,
         ids::{Arrival, ExecutionId, InstanceKey},
@@ -65,7 +65,7 @@ pub fn play(seed: u64) -> Result<Tally, String> {
 
 /// Plays a seed, and lets the checker judge by what was seen from outside alone. Nothing if the play can't go on.
 #[cfg(feature = "mutants")]
-pub fn judged_from_outside(seed: u64) -> Option<checker::Verdict> {
+pub fn judged_from_outside(seed: u64) -> Option<Verdict> {
     let world = World::new(seed);
     world.witness().is_outside = true;
     let played = catch_unwind(AssertUnwindSafe(|| {
@@ -73,11 +73,7 @@ pub fn judged_from_outside(seed: u64) -> Option<checker::Verdict> {
         let mut steps = Steps { taken: 0, trace: 0 };
         steps.take_until(&world, calm_at, || false)?;
         world.calm.set(true);
-        steps.take_until(&world, calm_at + LULL, || false)?;
-        if world.house.is_up() && world.house.is_quiet() && world.witness().unfinished().is_empty() {
-            world.witness().falls_quiet();
-        }
-        Ok::<(), String>(())
+        steps.take_until(&world, calm_at + LULL, || has_come_to_rest(&world))
     }));
     let rules = rules(&world);
     let verdict = checker::check(&world.witness().history, &rules);

@@ -69,7 +69,6 @@ impl Watcher {
         let payloads = dice.percent(20);
         let wish = Wish { execution, from: from.map(Revision), wait_for_start, payloads };
         let number = self.note(&wish, from);
-        world.witness().watched(number);
         let mut stream = Stream {
             number,
             watching: Watching { key: self.key.clone(), reached: from.unwrap_or(0), is_shown: false, execution },
@@ -83,7 +82,8 @@ impl Watcher {
             None => Closing::Lost,
         };
         world.seen.borrow_mut().remove(&self.name);
-        world.witness().unwatched(number, how);
+        let now = world.stage.now().unsigned_abs();
+        world.witness().history.unwatched(number, now, how);
     }
 
     fn note(&self, wish: &Wish, from: Option<u64>) -> WatchNumber {

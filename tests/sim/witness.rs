@@ -37,8 +37,6 @@ pub struct Witness {
     /// How long requests are certainly remembered, over restarts with clocks of their own.
     remembered: i64,
     pub history: History,
-    /// Those that are open.
-    watches: BTreeSet<WatchNumber>,
     /// The first thing that must not be.
     pub violation: Option<String>,
     /// The newest revision that an answer has spoken of.
@@ -109,7 +107,6 @@ impl Witness {
             is_outside: false,
             remembered: memory.as_micros() - MEMORY_MARGIN,
             history: History::new(),
-            watches: BTreeSet::new(),
             violation: None,
             told: HashMap::new(),
             requests: BTreeMap::new(),
@@ -362,25 +359,6 @@ impl Witness {
         let ledger = self.ledger.lock();
         let entry = ledger.instances.get(key).filter(|entry| entry.is_recorded());
         entry.map_or(0, |entry| entry.latest.fencing_token.0)
-    }
-
-    /// Nothing moves any more: whoever still watches has seen all that there was to see.
-    #[cfg(feature = "mutants")]
-    pub fn falls_quiet(&mut self) {
-        let at = self.now();
-        for watch in std::mem::take(&mut self.watches) {
-            self.history.unwatched(watch, at, history::Closing::Quiet);
-        }
-    }
-
-    pub fn watched(&mut self, watch: WatchNumber) {
-        self.watches.insert(watch);
-    }
-
-    pub fn unwatched(&mut self, watch: WatchNumber, how: history::Closing) {
-        let at = self.now();
-        self.watches.remove(&watch);
-        self.history.unwatched(watch, at, how);
     }
 
     /// A watcher sees an item, after another one.

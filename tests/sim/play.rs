@@ -7,7 +7,7 @@ use std::{
 };
 
 use soloist::{
-    checker::{self, Rules, Verdict},
+    checker::{self, Rules},
     core::{
         history::Happened,
         ids::{Arrival, ExecutionId, InstanceKey},
@@ -65,7 +65,7 @@ pub fn play(seed: u64) -> Result<Tally, String> {
 
 /// Plays a seed, and lets the checker judge by what was seen from outside alone. Nothing if the play can't go on.
 #[cfg(feature = "mutants")]
-pub fn judged_from_outside(seed: u64) -> Option<Verdict> {
+pub fn judged_from_outside(seed: u64) -> Option<checker::Verdict> {
     let world = World::new(seed);
     world.witness().is_outside = true;
     let played = catch_unwind(AssertUnwindSafe(|| {

@@ -131,7 +131,7 @@ impl Panorama {
                 (instance.arrival, instance.born, transition)
             })
         }));
-        let mut shown = HashMap::new();
+        let (mut shown, mut current) = (HashMap::new(), Vec::new());
         for (key, look) in keys.iter().zip(looks.await) {
             match look? {
                 // Begun anew meanwhile: it stands further behind now.
@@ -139,7 +139,7 @@ impl Panorama {
                 Ok((_, born, transition)) => {
                     shown.insert(key, Shown { born, revision: transition.view.revision });
                     if self.wanted.means(&transition) {
-                        self.backlog.push_back(Glimpse::Current(Box::new(transition)));
+                        current.push(Glimpse::Current(Box::new(transition)));
                     }
                 }
                 Err(absent_at) => {
@@ -148,6 +148,12 @@ impl Panorama {
                 }
             }
         }
+        // An instance that was shown on an earlier page may have been purged and begun anew since, on this one.
+        let (former, news): (Vec<_>, Vec<_>) = self.inbox.take().into_iter().partition(|news| {
+            let shown = shown.get(&news.view().key).filter(|_| news.arrival <= after);
+            shown.is_some_and(|shown| news.view().revision < shown.born)
+        });
+        self.backlog.extend(former.into_iter().map(Glimpse::News).chain(current));
         match next {
             Some(after) => self.stage = Stage::Looking { after },
             None => {
@@ -160,7 +166,7 @@ impl Panorama {
             // What stands further behind is still to be shown.
             None => news.arrival <= through,
         };
-        self.backlog.extend(self.inbox.take().into_iter().filter(is_news).map(Glimpse::News));
+        self.backlog.extend(news.into_iter().filter(is_news).map(Glimpse::News));
         Ok(())
     }
 }

@@ -112,8 +112,9 @@ fn a_replacement_empties_the_queue() {
         .call("a", 1..2, fail(), started("e1"))
         .call("b", 3..4, queue(), queued("e2", 1))
         .call("c", 5..6, start(Policy::Replace), replaced("e3"))
-        .call("b", 7..8, status_of("e2"), Answer::ExecutionNotFound)
-        .breaks(Kind::NoOrder, 3);
+        .call("d", 7..8, queue(), queued("e4", 1))
+        .status("c", 9..10, seen("e3", Pending, 5))
+        .breaks(Kind::NoOrder, 4);
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub mod engine;
 #[cfg(feature = "server")]
 pub mod entropy;
 #[cfg(feature = "server")]
+mod files;
+#[cfg(feature = "server")]
 pub mod grpc;
 #[cfg(all(feature = "server", not(feature = "mutants")))]
 mod mutant;

@@ -55,7 +55,7 @@ async fn receive(client: &ClientArgs, into: &mut impl Write) -> Result<u64, Erro
     let received = write_all(pieces, into, &mut progress).await;
     progress.end();
     let bytes = received?;
-    into.flush().map_err(Error::Output)?;
+    into.flush().map_err(not_written)?;
     Ok(bytes)
 }
 
@@ -70,7 +70,7 @@ async fn write_all(
             check = SealCheck::new(piece.chunk.len() as u64 + piece.remaining_bytes);
         }
         check.update(&piece.chunk);
-        into.write_all(&piece.chunk).map_err(Error::Output)?;
+        into.write_all(&piece.chunk).map_err(not_written)?;
         bytes += piece.chunk.len() as u64;
         remaining = Some(piece.remaining_bytes);
         progress.at(bytes, bytes + piece.remaining_bytes);
@@ -83,6 +83,11 @@ async fn write_all(
         return Err(Error::Other(anyhow::anyhow!("the backup is damaged: its bytes are not those that were sealed")));
     }
     Ok(bytes)
+}
+
+/// Whoever reads no further than this has no backup: here a closed pipe is a failure like any other.
+fn not_written(error: io::Error) -> Error {
+    Error::Other(anyhow::anyhow!("the backup is not whole: it can't be written: {error}"))
 }
 
 /// One line on the terminal, written over and over; nothing where there is none.

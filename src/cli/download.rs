@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, anyhow};
 
 use super::Error;
+use crate::files;
 
 /// The file on its way: under the name with `.part` behind it, in the same folder. Dropped, it is gone.
 pub struct Download {
@@ -36,6 +37,10 @@ impl Download {
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
+        // Whoever held it before may just have removed it: then another has a file of this name to itself.
+        if !files::is_at(&file, &part) {
+            return Err(Error::Other(anyhow!("{} was just removed by another backup; try again", part.display())));
+        }
         let download = Download { file, part, path: path.into(), force, done: false };
         download.file.set_len(0)?;
         Ok(download)
@@ -54,7 +59,7 @@ impl Download {
             error => error,
         })?;
         self.done = true;
-        Ok(sync_folder_of(&self.path)?)
+        Ok(files::sync_folder_of(&self.path)?)
     }
 }
 
@@ -85,18 +90,6 @@ fn check(path: &Path, force: bool) -> Result<(), Error> {
         Ok(_) if !force => Err(Error::Usage(format!("{} is there already: --force replaces it", path.display()))),
         _ => Ok(()),
     }
-}
-
-/// Makes the name durable, where a program can.
-#[cfg(unix)]
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder_of(_path: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

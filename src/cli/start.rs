@@ -129,8 +129,11 @@ pub(super) async fn finish(
     let completed = ended.runtime_status() == RuntimeStatus::Completed;
     answer.status = Some(ended);
     answer.queue_position = 0;
-    output.started(&answer)?;
-    Ok(if completed { Exit::Done } else { Exit::Failed })
+    match output.started(&answer) {
+        // Whether anybody reads it or not.
+        Err(Error::Output(_)) if !completed => Ok(Exit::Failed),
+        printed => printed.map(|()| if completed { Exit::Done } else { Exit::Failed }),
+    }
 }
 
 /// Follows the execution of a start to its end, from the queue if it waits there, and answers its last status, with its

@@ -62,7 +62,7 @@ pub async fn run(args: Args, client: &ClientArgs, output: &Output) -> Result<Exi
                 }
             }
             Wanted::Many(request) if output.is_live() => {
-                live::show(connection.watch_instances(request), output).await?;
+                live::show(&connection, request, output).await?;
             }
             Wanted::Many(request) => print(connection.watch_instances(request), output).await?,
         }

@@ -17,17 +17,18 @@ impl Backoff {
         Backoff { first, longest, next: first }
     }
 
-    /// The next wait: between half and all of a length that doubles each time.
-    pub(crate) fn wait(&mut self) -> Duration {
-        // Without randomness the waits are merely not spread.
-        self.wait_with(getrandom::u64().unwrap_or(u64::MAX))
-    }
-
-    /// The wait after a failure: as long as the server asks for, up to the longest, or else the next one.
+    /// The wait after a failure: the next one, or where the server asks for a wait at least that, up to the longest,
+    /// and up to as much again. A server that drains asks all its callers for the same.
     pub(crate) fn wait_after(&mut self, error: Option<&Error>) -> Duration {
+        // Without randomness the waits are merely not spread.
+        let random = getrandom::u64().unwrap_or(u64::MAX);
+        let wait = self.wait_with(random);
         match error.and_then(Error::retry_delay) {
-            Some(asked) => asked.min(self.longest),
-            None => self.wait(),
+            Some(asked) => {
+                let least = asked.min(self.longest).max(wait);
+                least + least.mul_f64(random as f64 / u64::MAX as f64)
+            }
+            None => wait,
         }
     }
 
@@ -36,6 +37,7 @@ impl Backoff {
         self.next = self.first;
     }
 
+    /// The next wait: between half and all of a length that doubles each time.
     fn wait_with(&mut self, random: u64) -> Duration {
         let whole = self.next.min(self.longest);
         self.next = whole.saturating_mul(2).min(self.longest);
@@ -67,16 +69,26 @@ mod tests {
             Error::from(Status::with_error_details(Code::Unavailable, "draining", details))
         };
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-        assert_eq!(backoff.wait_after(Some(&asks(2))), Duration::from_secs(2));
-        assert_eq!(backoff.wait_after(Some(&asks(60))), Duration::from_secs(5));
-        assert!(backoff.wait_after(None) <= Duration::from_millis(100));
+        assert!((2.0..=4.0).contains(&backoff.wait_after(Some(&asks(2))).as_secs_f64()));
+        assert!((5.0..=10.0).contains(&backoff.wait_after(Some(&asks(60))).as_secs_f64()));
+    }
+
+    /// A server drained, and everybody whom it had asked to wait for a second came back in the same moment.
+    #[test]
+    fn those_who_were_asked_for_the_same_wait_come_back_one_by_one() {
+        let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(1)));
+        let drained = Error::from(Status::with_error_details(Code::Unavailable, "draining", details));
+        let wait =
+            |_| Backoff::new(Duration::from_millis(100), Duration::from_secs(5)).wait_after(Some(&drained)).as_micros();
+        let waits: std::collections::BTreeSet<u128> = (0..100).map(wait).collect();
+        assert!(waits.len() > 90, "{waits:?}");
     }
 
     #[test]
     fn jitter_takes_at_most_half() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(100));
         assert_eq!(backoff.wait_with(0).as_millis(), 50);
-        let random = backoff.wait();
+        let random = backoff.wait_after(None);
         assert!((50..=100).contains(&random.as_millis()), "{random:?}");
     }
 }

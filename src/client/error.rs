@@ -24,7 +24,8 @@ pub enum ErrorKind {
     Interrupted,
     /// There was no answer in time: whether the call was applied is not known.
     TimedOut,
-    /// How an execution ended is not known: others have taken its place, and its transitions are no longer kept.
+    /// How an execution ended is not known: others have taken its place, or it was purged, and its transitions are no
+    /// longer kept.
     Missed,
     /// A setting of the client or the worker can't be used: nothing was tried.
     Setting,
@@ -41,10 +42,13 @@ enum Cause {
     Connect { address: String, source: transport::Error },
     #[error("the call was interrupted")]
     Interrupted(#[source] Status),
+    #[error("the server has fallen silent")]
+    Silent,
     #[error("there was no answer within {0:?}")]
     TimedOut(Duration),
-    #[error("how execution {execution_id} ended is not known: the instance is at execution {current} now")]
-    Missed { execution_id: String, current: String },
+    #[error("how execution {execution_id} ended is not known: {}", .current.as_ref().map_or_else(
+        || "the instance was purged".into(), |current| format!("the instance is at execution {current} now")))]
+    Missed { execution_id: String, current: Option<String> },
     #[error("{what} can't be {value:?}: it must be {allowed}")]
     Setting { what: &'static str, value: String, allowed: &'static str },
 }
@@ -73,8 +77,14 @@ impl Error {
         Error(Box::new(Cause::TimedOut(after)))
     }
 
-    pub(crate) fn missed(execution_id: &str, current: &str) -> Error {
-        Error(Box::new(Cause::Missed { execution_id: execution_id.into(), current: current.into() }))
+    /// `current` is what has followed it; none if its instance was purged.
+    pub(crate) fn missed(execution_id: &str, current: Option<&str>) -> Error {
+        Error(Box::new(Cause::Missed { execution_id: execution_id.into(), current: current.map(Into::into) }))
+    }
+
+    /// Not even heartbeats come.
+    pub(crate) fn silent() -> Error {
+        Error(Box::new(Cause::Silent))
     }
 
     /// A server that left out what the protocol promises.
@@ -92,7 +102,7 @@ impl Error {
         match &*self.0 {
             Cause::Refused { .. } => ErrorKind::Refused,
             Cause::Reconnect(_) | Cause::Connect { .. } => ErrorKind::Unreachable,
-            Cause::Interrupted(_) => ErrorKind::Interrupted,
+            Cause::Interrupted(_) | Cause::Silent => ErrorKind::Interrupted,
             Cause::TimedOut(_) => ErrorKind::TimedOut,
             Cause::Missed { .. } => ErrorKind::Missed,
             Cause::Setting { .. } => ErrorKind::Setting,
@@ -104,7 +114,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match &*self.0 {
             Cause::Refused { status, .. } | Cause::Reconnect(status) | Cause::Interrupted(status) => status.code(),
-            Cause::Connect { .. } => Code::Unavailable,
+            Cause::Connect { .. } | Cause::Silent => Code::Unavailable,
             Cause::TimedOut(_) => Code::DeadlineExceeded,
             Cause::Missed { .. } => Code::NotFound,
             Cause::Setting { .. } => Code::InvalidArgument,
@@ -145,6 +155,7 @@ impl Error {
             Cause::Reconnect(_)
             | Cause::Connect { .. }
             | Cause::Interrupted(_)
+            | Cause::Silent
             | Cause::TimedOut(_)
             | Cause::Missed { .. }
             | Cause::Setting { .. } => None,
@@ -177,6 +188,7 @@ impl Error {
             Cause::Reconnect(_)
             | Cause::Connect { .. }
             | Cause::Interrupted(_)
+            | Cause::Silent
             | Cause::TimedOut(_)
             | Cause::Missed { .. }
             | Cause::Setting { .. } => None,

@@ -54,7 +54,7 @@ impl Follow {
                     // anything.
                     item.resync && item.status.execution_id != last.execution_id
                 }) {
-                    return Some(Err(Error::missed(&lost.execution_id, &item.status.execution_id)));
+                    return Some(Err(Error::missed(&lost.execution_id, Some(&item.status.execution_id))));
                 }
                 self.last = Some(item.status.clone());
             }

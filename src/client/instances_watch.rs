@@ -48,9 +48,13 @@ impl InstancesWatch {
                 return Some(Ok(event));
             }
             let (client, request) = (&self.client, &self.request);
-            let error = match self.stream.read(client.open_watch_instances(request)).await {
+            let open = || {
+                let (client, request) = (client.clone(), request.clone());
+                async move { client.open_watch_instances(request).await }
+            };
+            let error = match self.stream.read(open).await {
                 Ok(Some(response)) => {
-                    self.stream.is_alive();
+                    self.stream.is_alive(response.heartbeat);
                     self.held = Some(response);
                     if std::mem::take(&mut self.is_new) {
                         return Some(Ok(InstancesEvent::BeginsAgain));
@@ -64,7 +68,7 @@ impl InstancesWatch {
                 return None;
             }
             return Some(match error {
-                Some(error) if !error.is_cut_off() => {
+                Some(error) if !self.stream.is_passing(&error) => {
                     self.stream.end();
                     Err(error)
                 }

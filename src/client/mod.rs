@@ -31,6 +31,7 @@ mod pages;
 mod request;
 mod resuming;
 mod retry;
+mod silence;
 mod watch;
 
 use std::time::Duration;
@@ -154,9 +155,9 @@ impl Client {
     /// Follows the execution that a start was answered with to its end, from the queue on if it waits there.
     ///
     /// # Errors
-    /// `INTERNAL` for an answer without a status.
+    /// `NOT_FOUND` for an answer without a status: the start was done before, and its instance was purged since.
     pub fn follow(&self, started: &StartSingletonResponse) -> Result<Follow, Error> {
-        let status = started.status.clone().ok_or_else(|| Error::incomplete("StartSingletonResponse.status"))?;
+        let status = started.status.clone().ok_or_else(|| Error::missed(&started.execution_id, None))?;
         Ok(if status.execution_id == started.execution_id {
             Follow::from_status(self.clone(), status)
         } else {
@@ -171,9 +172,9 @@ impl Client {
 
     async fn open_watch_instances(
         &self,
-        request: &WatchInstancesRequest,
+        request: WatchInstancesRequest,
     ) -> Result<Streaming<WatchInstancesResponse>, Error> {
-        Ok(self.stub.clone().watch_instances(self.request(request.clone())).await?.into_inner())
+        Ok(self.stub.clone().watch_instances(self.request(request)).await?.into_inner())
     }
 
     /// Waits until the live execution of `instance_id` has ended, over lost connections, and answers its last status:

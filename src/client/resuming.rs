@@ -1,11 +1,11 @@
 //! A stream that is opened again when it is lost.
 
-use std::time::Duration;
+use std::{fmt, pin::Pin, time::Duration};
 
 use tokio::time::Instant;
 use tonic::Streaming;
 
-use super::{Error, backoff::Backoff};
+use super::{Error, backoff::Backoff, silence::Silence};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -26,10 +26,16 @@ pub struct Interruption {
 pub(super) struct Resuming<T> {
     stream: Stream<T>,
     backoff: Backoff,
+    silence: Silence,
+    /// Something has come, on this stream or a former one.
+    was_alive: bool,
 }
 
-#[derive(Debug)]
+type Attempt<T> = Pin<Box<dyn Future<Output = Result<Streaming<T>, Error>> + Send>>;
+
 enum Stream<T> {
+    /// Kept, so that whoever drops the wait for it does not begin it anew the next time.
+    Opening(Attempt<T>),
     Open(Box<Streaming<T>>),
     /// To be opened then.
     Closed(Instant),
@@ -41,24 +47,50 @@ enum Stream<T> {
 
 impl<T> Resuming<T> {
     pub fn new() -> Resuming<T> {
-        Resuming { stream: Stream::Closed(Instant::now()), backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT) }
+        Resuming {
+            stream: Stream::Closed(Instant::now()),
+            backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
+            silence: Silence::begins(),
+            was_alive: false,
+        }
     }
 
     /// The next message; none at the end of the stream. `open` is used if there is no stream, when its time has come.
-    /// Nothing is lost when this future is dropped.
-    pub async fn read(&mut self, open: impl Future<Output = Result<Streaming<T>, Error>>) -> Result<Option<T>, Error> {
+    /// Nothing is lost when this future is dropped. After an error say [`Resuming::rest`] or [`Resuming::end`].
+    pub async fn read<O>(&mut self, open: impl FnOnce() -> O) -> Result<Option<T>, Error>
+    where
+        O: Future<Output = Result<Streaming<T>, Error>> + Send + 'static,
+    {
         if let Stream::Closed(until) = self.stream {
             tokio::time::sleep_until(until).await;
-            self.stream = Stream::Open(Box::new(open.await?));
+            self.stream = Stream::Opening(Box::pin(open()));
+        }
+        if let Stream::Opening(attempt) = &mut self.stream {
+            let opened = attempt.await?;
+            self.stream = Stream::Open(Box::new(opened));
+            self.silence = Silence::begins();
         }
         match &mut self.stream {
-            Stream::Open(stream) => Ok(stream.message().await?),
-            Stream::Closed(_) | Stream::Over => Ok(None),
+            Stream::Open(stream) => match self.silence.ends() {
+                None => Ok(stream.message().await?),
+                Some(end) => match tokio::time::timeout_at(end, stream.message()).await {
+                    Ok(message) => Ok(message?),
+                    Err(_) => Err(Error::silent()),
+                },
+            },
+            Stream::Opening(_) | Stream::Closed(_) | Stream::Over => Ok(None),
         }
     }
 
-    /// Something came: the waits begin anew.
-    pub fn is_alive(&mut self) {
+    /// Whether trying again may help: the line was cut, or a server that took this watch before asks to wait.
+    pub fn is_passing(&self, error: &Error) -> bool {
+        error.is_cut_off() || self.was_alive && error.retry_delay().is_some()
+    }
+
+    /// Something came, be it a heartbeat: the waits begin anew.
+    pub fn is_alive(&mut self, by_heartbeat: bool) {
+        self.silence.is_broken(by_heartbeat);
+        self.was_alive = true;
         self.backoff.reset();
     }
 
@@ -76,5 +108,18 @@ impl<T> Resuming<T> {
         tracing::debug!(?error, ?wait, "the watch was interrupted");
         self.stream = Stream::Closed(Instant::now() + wait);
         Interruption { error, wait, after_revision }
+    }
+}
+
+// === impl Stream ===
+
+impl<T> fmt::Debug for Stream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stream::Opening(_) => "Opening",
+            Stream::Open(_) => "Open",
+            Stream::Closed(_) => "Closed",
+            Stream::Over => "Over",
+        })
     }
 }

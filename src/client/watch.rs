@@ -66,7 +66,11 @@ impl Watch {
     pub async fn next_event(&mut self) -> Option<Result<WatchEvent, Error>> {
         loop {
             let (client, request) = (&self.client, &self.request);
-            let error = match self.stream.read(async { client.watch_status(request.clone()).await }).await {
+            let open = || {
+                let (client, request) = (client.clone(), request.clone());
+                async move { client.watch_status(request).await }
+            };
+            let error = match self.stream.read(open).await {
                 Ok(Some(response)) => match self.take(response) {
                     Some(item) => return Some(Ok(WatchEvent::Item(item))),
                     None => continue,
@@ -79,7 +83,7 @@ impl Watch {
                 return None;
             }
             return Some(match error {
-                Some(error) if !error.is_cut_off() => {
+                Some(error) if !self.stream.is_passing(&error) => {
                     self.stream.end();
                     Err(error)
                 }
@@ -100,7 +104,7 @@ impl Watch {
 
     /// Remembers where to go on; nothing for a heartbeat.
     fn take(&mut self, response: WatchStatusResponse) -> Option<WatchItem> {
-        self.stream.is_alive();
+        self.stream.is_alive(response.heartbeat);
         let status = response.status.filter(|_| !response.heartbeat)?;
         self.request.from_revision = Some(status.revision);
         // Where it was continued as new, the server may have forgotten what it was continued from.

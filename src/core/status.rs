@@ -110,6 +110,8 @@ pub struct News {
     /// The arrival of the instance that it is about.
     pub arrival: Arrival,
     pub told: Told,
+    /// The function of the execution before, if the one that begins with this has another.
+    pub left: Option<Name>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,7 @@ use crate::{
         command::Payload,
         event::Event,
         history::HistoryEvent,
-        ids::{Arrival, ExecutionId, InstanceKey, Revision},
+        ids::{Arrival, ExecutionId, InstanceKey, Name, Revision},
         instance::Instance,
         limits,
         status::{News, Status, Told, Transition},
@@ -27,11 +27,13 @@ pub struct Journal<'a> {
     now: Now,
     writes: Vec<Write>,
     news: Vec<News>,
+    /// The function of the execution that makes way.
+    left: Option<Name>,
 }
 
 impl<'a> Journal<'a> {
     pub fn open(key: &'a InstanceKey, arrival: Arrival, now: Now) -> Journal<'a> {
-        Journal { key, arrival, now, writes: Vec::with_capacity(4), news: Vec::new() }
+        Journal { key, arrival, now, writes: Vec::with_capacity(4), news: Vec::new(), left: None }
     }
 
     pub fn key(&self) -> &'a InstanceKey {
@@ -154,6 +156,7 @@ impl<'a> Journal<'a> {
     fn replace_execution(&mut self, before: Option<&Instance>, keep_input: bool) {
         let Some(instance) = before.filter(|instance| instance.is_there()) else { return };
         let execution = &instance.execution;
+        self.left = Some(execution.spec.function.clone());
         let input = execution.input.filter(|_| !keep_input);
         // Its output stays a while, for whoever waited for it.
         for row in [input, execution.custom_status, instance.obsolete_output()].into_iter().flatten() {
@@ -201,7 +204,11 @@ impl<'a> Journal<'a> {
     }
 
     fn tell(&mut self, told: Told) {
-        self.news.push(News { arrival: self.arrival, told });
+        let left = self.left.take().filter(|left| match &told {
+            Told::Transition(transition) => *left != transition.view.execution.spec.function,
+            Told::Withdrawn(_) | Told::Purged(_) => false,
+        });
+        self.news.push(News { arrival: self.arrival, told, left });
     }
 
     fn put(&mut self, table: Table, number: u64, bytes: Vec<u8>) {

@@ -12,6 +12,9 @@ use crate::{
     store::{ReadError, Row, RowKey, Store, Table, record},
 };
 
+/// Pages that are read at once: half as many as the store reads at once, so that whoever wants but a few rows need not
+/// wait for them.
+pub(super) const PAGES_AT_ONCE: usize = 2;
 /// Rows that are read at a time.
 const CHUNK_ROWS: usize = 256;
 /// A page ends when it was looked for so long, or in so many rows: others want the disk too.
@@ -40,6 +43,7 @@ impl Engine {
 
 impl Shared {
     pub(super) async fn page(&self, filter: Arc<Filter>, after: Arrival, limit: usize) -> Result<Page, Refusal> {
+        let _turn = self.pages.acquire().await.map_err(|_| Refusal::Unavailable("the server is shutting down"))?;
         let clock = self.clock.clone();
         self.read(move |store| look_through(store, &*clock, &filter, after, limit)).await
     }

@@ -97,6 +97,8 @@ pub struct Shared {
     dispatch: Dispatch,
     timers: Timers,
     watchers: Watchers,
+    /// Pages that are read at once: others, who want but a few rows, read too.
+    pages: Semaphore,
     sessions: AtomicU64,
     fallen: tokio_watch::Sender<Option<Arc<str>>>,
     /// The engine is being ended in good order.
@@ -175,6 +177,7 @@ impl Engine {
             dispatch: Dispatch::default(),
             timers: Timers::default(),
             watchers: Watchers::new(config.watchers_max),
+            pages: Semaphore::new(list::PAGES_AT_ONCE),
             sessions: AtomicU64::new(1),
             fallen: tokio_watch::Sender::new(None),
             ending: AtomicBool::new(false),

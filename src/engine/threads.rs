@@ -33,6 +33,8 @@ const COMMIT_MAX: Span = Span::from_secs(60);
 const STORE_CHECK: Duration = Duration::from_secs(1);
 /// The longest sleep of the timers, so that a clock that was set does not matter for longer.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// The longest wait for the first sweep.
+const FIRST_SWEEP: Span = Span::from_secs(60);
 /// No commit is under way.
 const IDLE: i64 = i64::MAX;
 
@@ -156,8 +158,11 @@ async fn fire(moving: Moving) {
 /// Purges what has outlived the retention, in passes through the whole store.
 async fn sweep(moving: Moving, retention: Span) {
     let (stepper, clock) = (&moving.0, &moving.0.shared.clock);
+    // A server that is often started anew sweeps too.
+    let mut wait = sweep::interval(retention).min(FIRST_SWEEP);
     loop {
-        tokio::time::sleep(sweep::interval(retention).into()).await;
+        tokio::time::sleep(wait.into()).await;
+        wait = sweep::interval(retention);
         let (mut next, mut purged) = (Some(Arrival(0)), 0);
         while let Some(after) = next {
             let begun = clock.now().steady;

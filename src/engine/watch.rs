@@ -32,6 +32,9 @@ use crate::{
 /// Transitions that a watcher may fall behind before it is told to start afresh.
 const BUFFERED_TRANSITIONS: usize = 64;
 
+/// Watches by a pattern in one task hub: every transition there asks each of them.
+const PATTERNS_MAX: usize = 1_000;
+
 /// Who watches which instance.
 pub struct Watchers {
     topics: DashMap<InstanceKey, Topic>,
@@ -122,7 +125,7 @@ impl Watchers {
         let topic = self.topics.get(&view.key);
         let patterns = self.patterns.read();
         let of_hub = if patterns.is_empty() { None } else { patterns.get(view.key.hub()) };
-        for pattern in of_hub.into_iter().flatten().filter(|pattern| pattern.means(view)) {
+        for pattern in of_hub.into_iter().flatten().filter(|pattern| pattern.means(&news)) {
             pattern.inbox.put(&news);
         }
         if let Some(topic) = topic {

@@ -3,13 +3,14 @@
 use prost::Message;
 use tonic::Status;
 
-use super::{RESPONSE_PAYLOAD_BYTES_MAX, convert};
+use super::{Door, RESPONSE_PAYLOAD_BYTES_MAX, convert, door::draining};
 use crate::{engine::history::History, proto::v1};
 
 /// The bytes that an event has in a message beyond its own: its field and its length.
 const EVENT_OVERHEAD_BYTES: usize = 8;
 
 pub(super) struct Teller {
+    door: Door,
     history: History,
     /// Did not fit into the last message.
     held: Option<v1::HistoryEvent>,
@@ -17,13 +18,17 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    pub(super) fn new(history: History) -> Teller {
-        Teller { history, held: None, ended: false }
+    pub(super) fn new(door: Door, history: History) -> Teller {
+        Teller { door, history, held: None, ended: false }
     }
 
     pub(super) async fn next(mut self) -> Option<(Result<v1::GetHistoryResponse, Status>, Teller)> {
         if self.ended {
             return None;
+        }
+        if self.door.drain.is_cancelled() {
+            self.ended = true;
+            return Some((Err(draining()), self));
         }
         let (mut events, mut bytes) = (Vec::new(), 0);
         loop {

@@ -6,13 +6,15 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Door, door::draining};
+use super::{Door, door::draining, status::unavailable};
 use crate::proto::v1::{self, maintenance_service_server::MaintenanceService};
 
 /// The bytes of one piece: the most that the protocol allows.
 const PIECE_BYTES: usize = 1 << 20;
 /// Pieces that the transport has not taken yet: then the backup waits.
 const PIECES_AHEAD: usize = 2;
+/// How long a piece waits to be taken: others want a backup too, and the copy takes room.
+const PIECE_TAKEN: Duration = Duration::from_secs(60);
 /// How long a stream that ends waits for its last word to be taken.
 const LAST_WORD: Duration = Duration::from_secs(5);
 
@@ -55,8 +57,11 @@ impl BackupStream {
         while backup.remaining_bytes() > 0 {
             let chunk = backup.next(PIECE_BYTES).await?;
             let piece = v1::BackupResponse { chunk, remaining_bytes: backup.remaining_bytes() };
-            let sent = self.outbound.send(Ok(piece)).await;
-            sent.map_err(|_| Status::cancelled("nobody reads the backup"))?;
+            match tokio::time::timeout(PIECE_TAKEN, self.outbound.send(Ok(piece))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Status::cancelled("nobody reads the backup")),
+                Err(_) => return Err(unavailable("BACKUP_STOPPED", "the backup was not read for a minute")),
+            }
         }
         Ok(())
     }

@@ -92,7 +92,7 @@ impl OrchestrationService for Orchestration {
     ) -> Result<Response<Self::GetHistoryStream>, Status> {
         let (hub, request) = self.door.enter(request)?;
         let (key, expected) = convert::history(&hub, &request)?;
-        let teller = Teller::new(self.door.engine.history(&key, expected).await?);
+        let teller = Teller::new(self.door.clone(), self.door.engine.history(&key, expected).await?);
         Ok(Response::new(Box::pin(stream::unfold(teller, Teller::next))))
     }
 

@@ -38,7 +38,8 @@ impl From<NoBackup> for Status {
         match why {
             NoBackup::Refused(refusal) => refusal.into(),
             NoBackup::Failed(BackupError::Running) => exhausted("BACKUP_RUNNING", &message, []),
-            NoBackup::Failed(BackupError::Overtaken) => exhausted("BACKUP_OVERTAKEN", &message, []),
+            // Another second makes no difference to how much is written.
+            NoBackup::Failed(BackupError::Overtaken) => plain(Code::ResourceExhausted, "BACKUP_OVERTAKEN"),
             NoBackup::Failed(BackupError::Stopped) => unavailable("BACKUP_STOPPED", &message),
             NoBackup::Failed(BackupError::Unsupported) => plain(Code::Unimplemented, "BACKUP_UNSUPPORTED"),
             NoBackup::Failed(BackupError::Damaged(_)) => damaged(&message),

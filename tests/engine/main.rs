@@ -13,6 +13,7 @@ mod ending;
 mod group;
 mod jumps;
 mod ledger;
+mod panorama;
 mod player;
 mod purge;
 mod retention;

@@ -32,6 +32,20 @@ async fn sweep() {
     tokio::time::sleep(A_WHILE).await;
 }
 
+/// A server that was started anew every hour never purged anything: the first sweep came an hour after its start.
+#[tokio::test(start_paused = true)]
+async fn the_first_sweep_comes_soon_after_the_start() {
+    let stage = Stage::new();
+    let ended = key("ended");
+    begin_and_end(&stage, &ended).await;
+    stage.clock.pass(DAY);
+    stage.clock.pass(MOMENT);
+    let stage = stage.crash_keeping(DAY).await;
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert!(!is_there(&stage.engine, &ended).await);
+    stage.end().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_has_ended_goes_when_its_time_is_over_and_not_before() {
     let stage = Stage::keeping(DAY);

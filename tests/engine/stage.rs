@@ -57,7 +57,7 @@ impl Stage {
             lease_ttl,
             request_memory: Span::from_secs(86_400),
             retention,
-            watchers_max: 1_000,
+            watchers_max: 2_000,
             workers_max: 100,
         };
         let engine = Engine::recover(config, memory.clone(), clock.clone(), Arc::new(SystemEntropy));
@@ -73,11 +73,20 @@ impl Stage {
 
     /// The same, and the new one grants leases of another length.
     pub async fn crash_into(self, lease_ttl: Span) -> Stage {
+        self.reopen(lease_ttl, None).await
+    }
+
+    /// The same, and the new one keeps what has ended for so long.
+    pub async fn crash_keeping(self, retention: Span) -> Stage {
+        self.reopen(LEASE, Some(retention)).await
+    }
+
+    async fn reopen(self, lease_ttl: Span, retention: Option<Span>) -> Stage {
         let memory = self.memory.reopen();
         // The old store is dead already: all that this ends is threads.
         let threads = self.threads.lock().take();
         let _ = threads.expect("it dies once").end().await;
-        Stage::over(memory, self.clock, lease_ttl, None)
+        Stage::over(memory, self.clock, lease_ttl, retention)
     }
 
     /// Takes its leave, without a crash.

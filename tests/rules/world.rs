@@ -91,7 +91,7 @@ impl World {
             if event.is_transition() {
                 let view = instance.view(&self.key, self.now);
                 let told = Told::Transition(Transition { sequence: instance.sequence, view });
-                done.news.push(News { arrival: instance.arrival, told });
+                done.news.push(News { arrival: instance.arrival, told, left: None });
             }
         }
         if let Some(after) = &self.instance
@@ -224,11 +224,11 @@ fn last_news(key: &InstanceKey, before: &Instance, event: &Event, now: Now) -> O
         Event::StartWithdrawn { execution, .. } => {
             let mut view = before.view_of(*execution, key, now)?;
             view.execution.status = Status::Terminated;
-            Some(News { arrival: before.arrival, told: Told::Withdrawn(view) })
+            Some(News { arrival: before.arrival, told: Told::Withdrawn(view), left: None })
         }
         Event::InstancePurged { .. } => {
             let last = Transition { sequence: before.sequence, view: before.view(key, now) };
-            Some(News { arrival: before.arrival, told: Told::Purged(last) })
+            Some(News { arrival: before.arrival, told: Told::Purged(last), left: None })
         }
         _ => None,
     }

@@ -11,6 +11,8 @@ use crate::{
 /// The instances by their ids, as far as they are known.
 #[derive(Debug, Default)]
 pub struct Board {
+    /// All instances are of this function; none if they may be of any.
+    function: Option<String>,
     rows: BTreeMap<String, Row>,
     /// How often the current statuses have begun.
     round: u64,
@@ -32,10 +34,15 @@ pub struct Row {
 }
 
 impl Board {
+    /// Of the instances of one function, if any is given.
+    pub fn of(function: Option<String>) -> Board {
+        Board { function, ..Board::default() }
+    }
+
     pub fn apply(&mut self, event: InstancesEvent) {
         self.version += 1;
         match event {
-            InstancesEvent::Item(item) if item.purged => {
+            InstancesEvent::Item(item) if item.purged || self.has_left(&item.status) => {
                 self.rows.remove(&item.status.instance_id);
             }
             InstancesEvent::Item(item) => {
@@ -56,6 +63,11 @@ impl Board {
                 self.interrupted = Some(output::interruption(&interruption));
             }
         }
+    }
+
+    /// Whether the instance runs another function now.
+    fn has_left(&self, status: &InstanceStatus) -> bool {
+        self.function.as_ref().is_some_and(|function| *function != status.function_name)
     }
 
     /// All instances, sorted by id.

@@ -192,6 +192,13 @@ connection lost (the server ended the st
     fn an_instance_that_is_gone_is_not_shown() {
         let gone = board(five().into_iter().chain([purged("a")]));
         assert_eq!(gone.rows().map(|(id, _)| id).collect::<String>(), "bcde");
+
+        let mut board = Board::of(Some("backup".into()));
+        five().into_iter().for_each(|event| board.apply(event));
+        let InstancesEvent::Item(mut item) = item("c", RuntimeStatus::Pending) else { unreachable!("it is an item") };
+        item.status.function_name = "restore".into();
+        board.apply(InstancesEvent::Item(item));
+        assert_eq!(board.rows().map(|(id, _)| id).collect::<String>(), "abde", "it is of another function now");
     }
 
     #[test]

@@ -91,6 +91,20 @@ async fn an_end_that_was_seen_counts_even_if_a_successor_runs_by_now() {
     assert_eq!(wait(&script, None).await.unwrap().runtime_status(), RuntimeStatus::Failed);
 }
 
+/// The start was done before, and its instance was purged since: the answer looked like a broken server's.
+#[tokio::test]
+async fn a_start_whose_instance_is_gone_can_not_be_waited_for() {
+    let answer = StartSingletonResponse {
+        outcome: StartOutcome::Deduplicated.into(),
+        execution_id: "a".into(),
+        ..StartSingletonResponse::default()
+    };
+    let error = wait_after(&Script::default(), answer, None).await.unwrap_err();
+    let says = "how execution a ended is not known: the instance was purged";
+    assert!(matches!(&error, Error::Call(error) if error.kind() == ErrorKind::Missed), "{error}");
+    assert!(error.to_string().contains(says), "{error}");
+}
+
 #[tokio::test]
 async fn waiting_has_a_limit_if_one_is_given() {
     let endless = (0..1000).map(|_| vec![Err(Status::unavailable("draining"))]);

@@ -1,6 +1,10 @@
 //! Watching, over lost connections.
 
-use tonic::Status;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 
 use super::{Part, Scene, Script, item, status};
 use crate::{
@@ -128,6 +132,55 @@ async fn a_watch_of_many_begins_again_when_its_connection_is_lost_or_it_fell_beh
     assert_eq!(seen.join(" "), expected);
     assert_eq!(error.code(), tonic::Code::InvalidArgument);
     assert_eq!(script.watches_of_many.asked(), vec![WatchInstancesRequest::of_ids(["a", "b", "c"]); 4]);
+}
+
+/// A table that was drawn every 100 ms opened its stream anew each time, and never had one where that took longer.
+#[tokio::test]
+async fn a_watch_that_is_waited_for_in_short_turns_is_opened_once() {
+    let one = of_watches([vec![item(status("a", RuntimeStatus::Running, 8))]]);
+    let many = Script { watches_of_many: Part::scenes([vec![told_of_many("a")]]), ..Script::default() };
+    one.play(async |args| {
+        let mut watch = watch(&args, "").await;
+        let event = in_turns(async || watch.next_event().now_or_never()).await;
+        assert!(matches!(event, Some(Ok(WatchEvent::Item(_)))), "{event:?}");
+    })
+    .await;
+    many.play(async |args| {
+        let mut watch = args.connect().await.unwrap().watch_instances(WatchInstancesRequest::of_prefix(""));
+        let event = in_turns(async || watch.next_event().now_or_never()).await;
+        assert!(matches!(event, Some(Ok(InstancesEvent::Item(_)))), "{event:?}");
+    })
+    .await;
+    assert_eq!((one.watches.asked().len(), many.watches_of_many.asked().len()), (1, 1));
+}
+
+/// Asks until there is an answer, and lets others come to their turn in between.
+async fn in_turns<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The server had more watches than it takes when it came back: those who had one before gave up.
+#[tokio::test]
+async fn a_server_that_is_full_for_a_while_ends_no_watch_that_it_had_taken() {
+    let full = || {
+        let mut details = ErrorDetails::with_retry_info(Some(Duration::ZERO));
+        details.set_error_info("TOO_MANY", "soloist", []);
+        Err(Status::with_error_details(Code::ResourceExhausted, "too many watchers", details))
+    };
+    let scene = |revision| Ok(vec![item(status("a", RuntimeStatus::Running, revision))]);
+    let script = Script { watches: Part::of([scene(5), full(), scene(8)]), ..Script::default() };
+    let (seen, _) = script.play(async |args| told(watch(&args, "").await).await).await;
+    assert_eq!(seen[..4], ["item 5", "lost after Some(5)", "lost after Some(5)", "item 8"]);
+
+    let script = Script { watches: Part::of([full(), scene(5)]), ..Script::default() };
+    let (seen, error) = script.play(async |args| told(watch(&args, "").await).await).await;
+    assert!(seen.is_empty(), "a watch that was never taken is refused: {seen:?}");
+    assert_eq!(error.unwrap().to_string(), "too many watchers");
 }
 
 /// The command's own way to watch: what is lost is told on stderr, and the next item waited for.

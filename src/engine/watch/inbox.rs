@@ -33,8 +33,11 @@ pub(super) struct Pattern {
 }
 
 impl Pattern {
-    pub(super) fn means(&self, view: &View) -> bool {
-        self.filter.admits(view.key.hub(), view.key.id()) && self.filter.means(&view.execution)
+    /// Whoever watches a function is told when an instance takes another one.
+    pub(super) fn means(&self, news: &News) -> bool {
+        let View { key, execution, .. } = news.view();
+        let left = || news.left.is_some() && news.left == self.filter.function;
+        self.filter.admits(key.hub(), key.id()) && (self.filter.means(execution) || left())
     }
 }
 

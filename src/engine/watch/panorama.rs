@@ -5,18 +5,24 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::future::join_all;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    Refusal, Shared,
+    PATTERNS_MAX, Refusal, Shared,
     inbox::{Inbox, Pattern},
 };
-use crate::core::{
-    filter::Filter,
-    ids::{Arrival, InstanceKey, Revision, TaskHub},
-    limits,
-    status::{News, Told, Transition},
+use crate::{
+    core::{
+        filter::Filter,
+        ids::{Arrival, InstanceKey, Revision, TaskHub},
+        limits,
+        status::{News, Told, Transition},
+    },
+    engine::Page,
 };
 
 /// Which instances are watched.
@@ -47,6 +53,8 @@ pub struct Panorama {
     wanted: Wanted,
     inbox: Arc<Inbox>,
     stage: Stage,
+    /// The page that is being read: whoever drops the wait for it does not begin it anew the next time.
+    reading: Option<BoxFuture<'static, Result<Page, Refusal>>>,
     /// What was seen and not yet told.
     backlog: VecDeque<Glimpse>,
     _place: OwnedSemaphorePermit,
@@ -81,12 +89,16 @@ impl Panorama {
                 }
             }
             Wanted::Pattern(hub, filter) => {
-                let pattern = Pattern { filter: filter.clone(), inbox: inbox.clone() };
-                shared.watchers.patterns.write().entry(hub.clone()).or_default().push(pattern);
+                let mut patterns = shared.watchers.patterns.write();
+                let of_hub = patterns.entry(hub.clone()).or_default();
+                if of_hub.len() == PATTERNS_MAX {
+                    return Err(Refusal::TooMany("watches by prefix or function in one task hub"));
+                }
+                of_hub.push(Pattern { filter: filter.clone(), inbox: inbox.clone() });
             }
         }
         let stage = Stage::Looking { after: Arrival(0) };
-        Ok(Panorama { shared, wanted, inbox, stage, backlog: VecDeque::new(), _place: place })
+        Ok(Panorama { shared, wanted, inbox, stage, reading: None, backlog: VecDeque::new(), _place: place })
     }
 
     /// What is seen next. Cancel-safe.
@@ -97,6 +109,7 @@ impl Panorama {
             }
             if self.inbox.begins_afresh() {
                 self.stage = Stage::Looking { after: Arrival(0) };
+                self.reading = None;
                 return Ok(Glimpse::Resync);
             }
             match self.stage {
@@ -119,7 +132,13 @@ impl Panorama {
         let (keys, next) = match &self.wanted {
             Wanted::These(keys) => (keys.clone(), None),
             Wanted::Pattern(_, filter) => {
-                let page = self.shared.page(filter.clone(), after, limits::PAGE_MAX).await?;
+                let reading = self.reading.get_or_insert_with(|| {
+                    let (shared, filter) = (self.shared.clone(), filter.clone());
+                    async move { shared.page(filter, after, limits::PAGE_MAX).await }.boxed()
+                });
+                let page = reading.await;
+                self.reading = None;
+                let page = page?;
                 (page.views.into_iter().map(|view| view.key).collect(), page.next)
             }
         };

@@ -36,13 +36,10 @@ const REST_PAGES: u32 = 256;
 /// How often a pass is repeated to get the rest down to [`REST_PAGES`] before the next wake-up.
 const PASSES_MAX: usize = 8;
 
-/// The log's bound, 512 MiB: here commits wait until it is copied, however long that takes. Only readers that never
-/// end can make it grow beyond.
+/// The log's bound, 512 MiB: here commits wait until it is copied, however long that takes. What it has grown to under
+/// a backup, which keeps it from being started anew, comes on top until it is. Only readers that never end can make it
+/// grow beyond.
 pub(super) const LOG_PAGES_MAX: u32 = 64_000;
-
-/// The bound, 2 GiB, while a backup is copied, which keeps the log from being started anew, and until it is started anew
-/// after that. Commits don't wait for a backup: at this bound it is given up.
-pub(super) const PINNED_LOG_PAGES_MAX: u32 = 256_000;
 
 /// How a checkpoint is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{FORMAT, failure::describe};
+use crate::files;
 
 /// The files of a store.
 pub(super) struct Folder {
@@ -119,7 +120,7 @@ impl Folder {
         }
         // Another server may have removed the file (see `Lock::undo`) between our open and our lock: then we hold
         // nothing.
-        if !is_at(&file, &path) {
+        if !files::is_at(&file, &path) {
             return Err(OpenError::Locked { folder: self.path.clone() });
         }
         Ok(Lock { _file: file, path, created })
@@ -169,7 +170,7 @@ impl Folder {
 
     /// Makes the names of the files durable.
     pub(super) fn sync(&self) -> Result<(), OpenError> {
-        sync_folder(&self.path).map_err(|source| self.unusable(source))
+        files::sync_folder(&self.path).map_err(|source| self.unusable(source))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -222,31 +223,7 @@ fn create_durably(path: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists()).collect();
     fs::create_dir_all(path)?;
     for made in missing {
-        sync_folder(made.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+        files::sync_folder_of(made)?;
     }
     Ok(())
-}
-
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Only Unix lets a program flush a folder.
-#[cfg(not(unix))]
-fn sync_folder(_path: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let identity = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|found| (found.dev(), found.ino()));
-    identity(file.metadata()).is_some_and(|ours| identity(fs::metadata(path)) == Some(ours))
-}
-
-/// Elsewhere an open file can't be removed.
-#[cfg(not(unix))]
-fn is_at(_file: &File, _path: &Path) -> bool {
-    true
 }

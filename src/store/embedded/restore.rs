@@ -29,6 +29,9 @@ use crate::core::{ids::Revision, time::Timestamp};
 /// What the revisions are raised by where the clock can't be right: 2^40, more than a partition gives out in years.
 const RAISE: i64 = 1 << 40;
 
+/// 2025-01-01, in microseconds.
+const BEFORE_ALL: i64 = 1_735_689_600_000_000;
+
 /// What is read from the backup at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -150,6 +153,8 @@ impl Site {
     fn unpack(&self, file: &Path, mut source: File, seal: &Seal) -> Result<(), RestoreError> {
         let unusable = |source| self.folder.unusable(source);
         let mut database = File::create(self.folder.restoring()).map_err(unusable)?;
+        // Whatever else is put here, a crash must not leave it without the sign that it is not finished.
+        self.folder.sync()?;
         let mut sealing = Sealing::new(seal.bytes);
         let mut piece = vec![0; PIECE_BYTES];
         while sealing.remaining_bytes() > 0 {
@@ -256,10 +261,14 @@ fn raise(database: &mut Connection, now: Timestamp) -> rusqlite::Result<Option<R
 
 /// The wall time in microseconds: no partition gives out a revision a microsecond, so whatever a server that began at
 /// an earlier time has given out since is less, be it one that was restored from the same backup. Where the clock is
-/// behind what the backup holds it is wrong, and a constant has to do. Below 2^53 until the year 2255, so that
-/// programs which keep numbers as doubles can compare the tokens.
+/// behind what the backup holds it is wrong; if only it goes on, a second restore still comes after the first. Below
+/// 2^53 until the year 2255, so that programs which keep numbers as doubles can compare the tokens.
 fn beyond(last: i64, now: Timestamp) -> Option<i64> {
-    if now.0 > last { Some(now.0) } else { last.checked_add(RAISE) }
+    if now.0 > last {
+        Some(now.0)
+    } else {
+        last.checked_add(RAISE)?.checked_add(now.0.saturating_sub(BEFORE_ALL).max(0))
+    }
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -276,11 +285,13 @@ mod tests {
     #[test]
     fn revisions_only_go_forward() {
         const NOW: i64 = 1_763_856_000_000_000;
+        const SINCE: i64 = NOW - BEFORE_ALL;
         let cases = [
             (0, NOW, Some(NOW)),
             (1_000_000, NOW, Some(NOW)),
             (NOW - 1, NOW, Some(NOW)),
-            (NOW, NOW, Some(NOW + RAISE)),
+            (NOW, NOW, Some(NOW + RAISE + SINCE)),
+            (NOW, NOW - 1, Some(NOW + RAISE + SINCE - 1)),
             (NOW, 0, Some(NOW + RAISE)),
             (7, -7, Some(7 + RAISE)),
             (i64::MAX - 1, NOW, None),

@@ -9,7 +9,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, TransactionBehavi
 
 use super::{
     super::{Batch, Claim, CommitError, Table, Write, fence::Positions},
-    checkpoint::{self, CHECKPOINT_PAGES, LOG_PAGES_MAX, Log, Mode, PINNED_LOG_PAGES_MAX},
+    checkpoint::{self, CHECKPOINT_PAGES, LOG_PAGES_MAX, Log, Mode},
     connection,
     failure::{Failure, Health},
     folder::{Folder, OpenError},
@@ -146,9 +146,10 @@ impl Writer {
 
     fn log_is(&mut self, log: Log) {
         let begins_anew = log.pages < self.log.pages;
-        // What has grown under a backup can't be copied all at once at its end, while commits wait.
+        // What has grown under a backup can't be copied all at once at its end, while commits wait: the checkpointer
+        // has as long for it as the log takes to grow by its bound.
         self.log_pages_max = match self.health.is_pinned() {
-            true => PINNED_LOG_PAGES_MAX,
+            true => log.pages.saturating_add(LOG_PAGES_MAX),
             false if begins_anew => LOG_PAGES_MAX,
             false => self.log_pages_max,
         };
@@ -255,4 +256,29 @@ pub(super) fn read_partitions(connection: &Connection) -> rusqlite::Result<(Opti
     let expected = PartitionId::all();
     let whole = claims.len() == usize::from(PARTITIONS) && claims.iter().map(|claim| claim.partition).eq(expected);
     Ok((whole.then(|| Positions::new(claims)), last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::checkpoint::wake, *};
+
+    /// The first commit after a backup copied all that the log had grown to under it, while everybody waited.
+    #[test]
+    fn after_a_backup_commits_do_not_wait_for_what_it_kept_in_the_log() {
+        let home = tempfile::tempdir().expect("a folder");
+        let folder = Folder::new(home.path().into());
+        schema::create(&folder).expect("a new store");
+        let health = Arc::new(Health::default());
+        let mut writer = Writer::open(&folder, None, health.clone(), wake().0).expect("a writer");
+        let mut bound_at = |pinned, pages| {
+            health.set_pinned(pinned);
+            writer.log_is(Log { busy: false, pages, copied_pages: 0 });
+            writer.log_pages_max
+        };
+        assert_eq!(bound_at(false, 10), LOG_PAGES_MAX);
+        assert_eq!(bound_at(true, 20), 20 + LOG_PAGES_MAX);
+        assert_eq!(bound_at(true, 3 * LOG_PAGES_MAX), 4 * LOG_PAGES_MAX);
+        assert_eq!(bound_at(false, 3 * LOG_PAGES_MAX + 1), 4 * LOG_PAGES_MAX);
+        assert_eq!(bound_at(false, 1), LOG_PAGES_MAX, "it was started anew");
+    }
 }

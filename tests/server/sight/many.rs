@@ -121,10 +121,12 @@ async fn a_prefix_and_a_function_mean_those_that_come_later_too() {
 
     let mut all = watch(&client, with_prefix("")).await;
     let mut of_a = watch(&client, with_prefix("a-")).await;
+    let mut of_f = watch(&client, of_function("f")).await;
     let mut of_g = watch(&client, of_function("g")).await;
     let (one, two, three) = (("a-1", 3, Completed), ("a-2", 1, Pending), ("b-1", 1, Pending));
     assert_eq!(snapshot(&mut all).await, standing(&[one, two, three]));
     assert_eq!(snapshot(&mut of_a).await, standing(&[one, two]));
+    assert_eq!(snapshot(&mut of_f).await, standing(&[one]));
     assert_eq!(snapshot(&mut of_g).await, standing(&[two, three]));
 
     client.start_singleton(start("g", "a-3")).await.expect("it is free");
@@ -140,6 +142,13 @@ async fn a_prefix_and_a_function_mean_those_that_come_later_too() {
     for expected in expected.iter().filter(|(id, ..)| id.starts_with('a')) {
         assert_eq!(told(&next(&mut of_a).await), *expected);
     }
+    // Whoever watches `f` sees it leave, and nothing of it after that.
+    let left = next(&mut of_f).await;
+    assert_eq!(told(&left), expected[2]);
+    assert_eq!(left.status.expect("its status").function_name, "g");
+    terminate(&mut client, "a-1").await;
+    completed(&mut client, &mut worker, "later").await;
+    assert_eq!(told(&next(&mut of_f).await), news("later", 1, Pending));
 }
 
 /// A connection on which little is under way: what is not read soon stays with the server.

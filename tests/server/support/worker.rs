@@ -1,5 +1,7 @@
 //! A worker that speaks the protocol by hand, so that a test can break its rules.
 
+use std::collections::VecDeque;
+
 use soloist::proto::v1::{self, work_request::Message as Say, work_response::Message as Heard};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -11,6 +13,9 @@ use super::{Server, process::PATIENCE};
 pub struct RawWorker {
     say: mpsc::Sender<v1::WorkRequest>,
     hear: Streaming<v1::WorkResponse>,
+    /// Runs that came while the answer to something else was awaited: the answer to a report and the run that takes
+    /// the place it frees are in no order.
+    early: VecDeque<v1::Run>,
     sequence: u64,
     pub registered: v1::Registered,
 }
@@ -43,7 +48,8 @@ impl RawWorker {
     ) -> Result<RawWorker, Status> {
         let (say, said) = mpsc::channel(1024);
         let hear = server.workers().await.work(ReceiverStream::new(said)).await?.into_inner();
-        let mut worker = RawWorker { say, hear, sequence: 0, registered: v1::Registered::default() };
+        let mut worker =
+            RawWorker { say, hear, early: VecDeque::new(), sequence: 0, registered: v1::Registered::default() };
         let functions = functions.iter().map(|function| (*function).into()).collect();
         worker.say(Say::Register(v1::Register { worker_name: name.into(), functions, max_runs, held })).await;
         match worker.try_hear().await?.expect("the stream does not end") {
@@ -72,6 +78,13 @@ impl RawWorker {
 
     /// The same, or how the stream ended.
     pub async fn try_hear(&mut self) -> Result<Option<Heard>, Status> {
+        match self.early.pop_front() {
+            Some(run) => Ok(Some(Heard::Run(run))),
+            None => self.read().await,
+        }
+    }
+
+    async fn read(&mut self) -> Result<Option<Heard>, Status> {
         let heard = tokio::time::timeout(PATIENCE, self.hear.message()).await;
         let heard = heard.unwrap_or_else(|_| panic!("the server said nothing for {PATIENCE:?}"));
         Ok(heard?.map(|response| response.message.expect("the server says something")))
@@ -88,11 +101,12 @@ impl RawWorker {
         }
     }
 
-    /// Says something and hears the answer to it; panics if anything else comes first but a heartbeat's answer.
+    /// Says something and hears the answer to it; panics if anything else comes first but a heartbeat's answer or a
+    /// run, which is heard next.
     pub async fn ask(&mut self, message: Say) -> Heard {
         let sequence = self.say(message).await;
         loop {
-            let heard = self.hear().await;
+            let heard = self.read().await.expect("the stream goes on").expect("the stream does not end");
             match &heard {
                 Heard::Accepted(v1::Accepted { sequence: of, .. })
                 | Heard::Rejected(v1::Rejected { sequence: of, .. })
@@ -103,6 +117,7 @@ impl RawWorker {
                     return heard;
                 }
                 Heard::HeartbeatAcked(_) => {}
+                Heard::Run(run) => self.early.push_back(run.clone()),
                 other => panic!("not the answer to {sequence}: {other:?}"),
             }
         }

@@ -18,7 +18,6 @@ use rusqlite::{
 use super::{
     super::{
         super::{BackupError, Table},
-        checkpoint::PINNED_LOG_PAGES_MAX,
         connection,
         failure::{Failure, Health},
         folder::{Folder, beside},
@@ -26,16 +25,23 @@ use super::{
         writer::Writer,
     },
     failed,
+    room::Room,
 };
 
 /// The pages of one step, 2 MiB.
 const STEP_PAGES: i32 = 256;
+
+/// The log's length, 1.5 GiB, at which a backup is given up: it keeps the log from being started anew, and commits
+/// don't wait for it.
+pub(super) const LOG_PAGES_MAX: u32 = 192_000;
 
 /// Copies the database once.
 pub(super) struct Copier<'a> {
     pub(super) folder: &'a Folder,
     pub(super) writer: &'a Mutex<Option<Writer>>,
     pub(super) health: &'a Health,
+    pub(super) room: &'a Room,
+    pub(super) log_pages_max: u32,
     pub(super) goes_on: &'a dyn Fn() -> bool,
 }
 
@@ -49,6 +55,7 @@ struct Temporary<'a> {
 struct Snapshot<'a> {
     /// Closed before the pin is gone.
     connection: Connection,
+    pages: i64,
     _pin: Pin<'a>,
 }
 
@@ -65,11 +72,12 @@ impl Copier<'_> {
 
     fn copy_pages(&self, temporary: &Temporary<'_>) -> Result<(), BackupError> {
         let snapshot = self.snapshot()?;
+        self.check_room(snapshot.pages)?;
         let mut to = open_copy(self.folder).map_err(|error| broken(&error))?;
         let backup = Backup::new(&snapshot.connection, &mut to).map_err(|error| broken(&error))?;
         loop {
             self.check()?;
-            if self.health.log_pages() >= PINNED_LOG_PAGES_MAX {
+            if self.health.log_pages() >= self.log_pages_max {
                 return Err(BackupError::Overtaken);
             }
             match backup.step(STEP_PAGES).map_err(|error| broken(&error))? {
@@ -78,6 +86,7 @@ impl Copier<'_> {
                 // Nobody else has the copy open, and nobody writes through the snapshot's connection.
                 other => return Err(failed(format!("SQLite does not go on: {other:?}"))),
             }
+            self.check_room(backup.progress().remaining.into())?;
         }
         drop(backup);
         drop(snapshot);
@@ -94,13 +103,14 @@ impl Copier<'_> {
             return Err(failed(Failure::Closed));
         }
         let pin = Pin::set(self.health);
-        let begin = || {
+        let begin = || -> rusqlite::Result<i64> {
             connection.execute_batch("BEGIN")?;
             // It is the first read that takes the snapshot.
-            connection.query_row(schema::SELECT_LAST_COMMIT, (), |row| row.get::<_, Option<i64>>(0))
+            connection.query_row(schema::SELECT_LAST_COMMIT, (), |row| row.get::<_, Option<i64>>(0))?;
+            connection.query_row("PRAGMA page_count", (), |row| row.get(0))
         };
-        begin().map_err(|error| broken(&error))?;
-        Ok(Snapshot { connection, _pin: pin })
+        let pages = begin().map_err(|error| broken(&error))?;
+        Ok(Snapshot { connection, pages, _pin: pin })
     }
 
     /// Reads every row back, and with them every page that they stand on.
@@ -114,6 +124,10 @@ impl Copier<'_> {
             self.check()?;
         }
         Ok(())
+    }
+
+    fn check_room(&self, pages: i64) -> Result<(), BackupError> {
+        self.room.check(pages.unsigned_abs(), self.health).map_err(failed)
     }
 
     fn check(&self) -> Result<(), BackupError> {

@@ -5,6 +5,7 @@
 //! from being started anew.
 
 mod copy;
+mod room;
 pub(super) mod seal;
 
 use std::{
@@ -16,7 +17,8 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use self::{
-    copy::Copier,
+    copy::{Copier, LOG_PAGES_MAX},
+    room::Room,
     seal::{SEAL_BYTES, Sealing},
 };
 use super::{
@@ -31,6 +33,8 @@ pub(super) struct Backups {
     folder: Folder,
     writer: Arc<Mutex<Option<Writer>>>,
     health: Arc<Health>,
+    room: Room,
+    log_pages_max: u32,
     turns: Arc<Turns>,
 }
 
@@ -58,25 +62,36 @@ struct Copy {
     file: File,
     sealing: Sealing,
     seal: io::Cursor<Vec<u8>>,
+    room: Room,
+    health: Arc<Health>,
     _turn: Turn,
 }
 
 impl Backups {
     pub(super) fn new(folder: Folder, writer: Arc<Mutex<Option<Writer>>>, health: Arc<Health>) -> Backups {
-        Backups { folder, writer, health, turns: Arc::default() }
+        let room = Room::new(folder.path().into());
+        Backups { folder, writer, health, room, log_pages_max: LOG_PAGES_MAX, turns: Arc::default() }
     }
 
     pub(super) fn backup(&self, stop: &Stop) -> Result<Backup, BackupError> {
         self.health.check().map_err(failed)?;
         let turn = Turn::take(&self.turns)?;
         let goes_on = || !stop.is_stopped() && !self.turns.state.lock().closed;
-        let copier = Copier { folder: &self.folder, writer: &self.writer, health: &self.health, goes_on: &goes_on };
+        let copier = Copier {
+            folder: &self.folder,
+            writer: &self.writer,
+            health: &self.health,
+            room: &self.room,
+            log_pages_max: self.log_pages_max,
+            goes_on: &goes_on,
+        };
         let mut file = copier.copy().inspect_err(|error| tracing::warn!("no backup: {error}"))?;
         let read = file.rewind().and_then(|()| file.metadata());
         let bytes = read.map_err(failed)?.len();
         turn.copied();
         tracing::info!(bytes, "the backup is copied");
-        let copy = Copy { file, sealing: Sealing::new(bytes), seal: io::Cursor::default(), _turn: turn };
+        let (room, health) = (self.room.clone(), self.health.clone());
+        let copy = Copy { file, sealing: Sealing::new(bytes), seal: io::Cursor::default(), room, health, _turn: turn };
         Ok(Backup::new(copy, bytes + SEAL_BYTES as u64))
     }
 
@@ -122,6 +137,8 @@ impl Read for Copy {
         if left == 0 {
             return self.seal.read(into);
         }
+        // It takes room until it is read, however slowly.
+        self.room.check(0, &self.health)?;
         let length = into.len().min(left);
         let read = self.file.read(&mut into[..length])?;
         self.sealing.update(&into[..read]);
@@ -141,4 +158,61 @@ pub(super) fn remove_leftovers(folder: &Folder) {
 
 fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> BackupError {
     BackupError::Failed(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::{
+        super::{checkpoint, schema},
+        *,
+    };
+
+    /// A store's backups, and whoever else holds its parts.
+    fn backups(home: &TempDir) -> Backups {
+        let folder = || Folder::new(home.path().into());
+        schema::create(&folder()).expect("a new store");
+        let health = Arc::new(Health::default());
+        let writer = Writer::open(&folder(), None, health.clone(), checkpoint::wake().0).expect("a writer");
+        Backups::new(folder(), Arc::new(Mutex::new(Some(writer))), health)
+    }
+
+    fn copy_is_gone(backups: &Backups) -> bool {
+        !backups.health.is_pinned() && !backups.folder.copy().exists() && !backups.turns.state.lock().taken
+    }
+
+    /// A backup filled the disk, and the commit that found it full ended the server.
+    #[test]
+    fn a_backup_leaves_room_to_the_commits() {
+        let home = tempfile::tempdir().expect("a folder");
+        let mut backups = backups(&home);
+        let roomy = backups.room.clone();
+        let says = |error: &dyn std::error::Error| assert!(error.to_string().contains("bytes free, and "), "{error}");
+
+        backups.room = roomy.clone().with_spare(u64::MAX);
+        let refused = backups.backup(&Stop::default()).err().expect("there is no room");
+        says(&refused);
+        assert!(copy_is_gone(&backups));
+
+        backups.room = roomy.with_spare(0);
+        let mut backup = backups.backup(&Stop::default()).expect("there is room");
+        backup.next(10).expect("a piece");
+        drop(backup);
+        assert!(copy_is_gone(&backups));
+        backups.health.check().expect("the store goes on");
+    }
+
+    /// The log can't be started anew while a backup is copied: there is a length at which it is the backup that ends.
+    #[test]
+    fn a_backup_is_given_up_where_the_log_has_become_too_long() {
+        let home = tempfile::tempdir().expect("a folder");
+        let mut backups = backups(&home);
+        backups.health.set_log_pages(7);
+        backups.log_pages_max = 7;
+        assert!(matches!(backups.backup(&Stop::default()), Err(BackupError::Overtaken)));
+        assert!(copy_is_gone(&backups));
+        backups.log_pages_max = 8;
+        backups.backup(&Stop::default()).expect("it is short enough");
+    }
 }

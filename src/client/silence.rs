@@ -1,0 +1,73 @@
+//! How long a stream may say nothing before its line is taken for dead.
+//!
+//! A server says on an idle stream, every so often, that it is alive; how often, it decides. Behind a proxy that is all
+//! there is to tell whether it still is: the proxy answers HTTP/2 pings by itself.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// So many heartbeats may stay away.
+const MISSED_MAX: u32 = 3;
+/// A stream that was silent for less is not given up: whoever is slow to listen hears two heartbeats at once.
+const SILENCE_MIN: Duration = Duration::from_secs(60);
+
+/// What was heard of the heartbeats of one stream.
+#[derive(Debug)]
+pub(super) struct Silence {
+    since: Instant,
+    /// The longest time after which one came; none before the first.
+    interval: Option<Duration>,
+}
+
+impl Silence {
+    /// From now on.
+    pub fn begins() -> Silence {
+        Silence { since: Instant::now(), interval: None }
+    }
+
+    /// Something was heard.
+    pub fn is_broken(&mut self, by_heartbeat: bool) {
+        if by_heartbeat {
+            self.interval = self.interval.max(Some(self.since.elapsed()));
+        }
+        self.since = Instant::now();
+    }
+
+    /// When it has lasted too long; never, while it is not known how often heartbeats come.
+    pub fn ends(&self) -> Option<Instant> {
+        let interval = self.interval?;
+        self.since.checked_add(interval.saturating_mul(MISSED_MAX).max(SILENCE_MIN))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long the silence may last after messages that came after so many seconds each, heartbeats or not.
+    async fn lasts(heard: &[(u64, bool)]) -> Option<u64> {
+        let mut silence = Silence::begins();
+        for (seconds, by_heartbeat) in heard {
+            tokio::time::advance(Duration::from_secs(*seconds)).await;
+            silence.is_broken(*by_heartbeat);
+        }
+        silence.ends().map(|end| (end - Instant::now()).as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn three_heartbeats_may_stay_away_and_a_minute_is_no_silence() {
+        let cases: [(&[(u64, bool)], Option<u64>); 6] = [
+            (&[], None),
+            (&[(1, false), (500, false)], None),
+            (&[(30, true)], Some(90)),
+            (&[(3_600, true), (1, false)], Some(10_800)),
+            (&[(5, true)], Some(60)),
+            // Two were heard late.
+            (&[(600, true), (0, true)], Some(1_800)),
+        ];
+        for (heard, expected) in cases {
+            assert_eq!(lasts(heard).await, expected, "{heard:?}");
+        }
+    }
+}

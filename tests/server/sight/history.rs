@@ -161,6 +161,36 @@ async fn a_history_comes_in_messages_that_a_stock_client_takes() {
     }
 }
 
+/// Whoever read a long history slowly kept a server that was about to end.
+#[tokio::test]
+async fn a_drain_ends_the_stream() {
+    const EVENTS: usize = 900;
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::with_long_leases(folder.path());
+    let mut client = server.client().await;
+    client
+        .start_singleton(v1::StartSingletonRequest { input: Some("x".repeat(1 << 20)), ..start("f", "i") })
+        .await
+        .expect("it is free");
+    let raised = (0..EVENTS).map(|_| {
+        let mut client = client.clone();
+        async move { raise(&mut client, "i", "e", "x".repeat(4 << 10)).await }
+    });
+    futures_util::future::join_all(raised).await;
+    let request = v1::GetHistoryRequest { instance_id: "i".into(), ..Default::default() };
+    let mut stream = server.narrow_client().await.get_history(request).await.expect("a history").into_inner();
+    let watched = v1::WatchStatusRequest { instance_id: "i".into(), ..Default::default() };
+    let mut watch = client.watch_status(watched).await.expect("a watch").into_inner();
+    server.signal("TERM");
+    while watch.message().await.is_ok() {}
+    let first = stream.message().await.expect("it was on its way").expect("a message");
+    assert!(first.events.len() < EVENTS);
+    let ended = stream.message().await.expect_err("it ends");
+    assert_eq!((ended.code(), error_info(&ended).reason.as_str()), (Code::Unavailable, "DRAINING"));
+    let (status, said) = server.wait().await;
+    assert!(status.success(), "{said}");
+}
+
 /// The oldest are forgotten, not the newest, and not the beginning.
 #[tokio::test]
 async fn a_long_history_loses_its_oldest_events() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use soloist::proto::v1::{
     self, RuntimeStatus, WatchInstancesResponse, watch_instances_request::Selector, work_request::Message as Say,
 };
-use tonic::{Code, Status, Streaming, transport::Endpoint};
+use tonic::{Code, Status, Streaming};
 
 use super::{completed, terminate};
 use crate::support::{Client, RawWorker, Server, error_info, process::PATIENCE, start};
@@ -151,14 +151,6 @@ async fn a_prefix_and_a_function_mean_those_that_come_later_too() {
     assert_eq!(told(&next(&mut of_f).await), news("later", 1, Pending));
 }
 
-/// A connection on which little is under way: what is not read soon stays with the server.
-async fn narrow(server: &Server) -> Client {
-    const WINDOW: u32 = 65_535;
-    let endpoint = Endpoint::from_shared(server.address.clone()).expect("an address");
-    let endpoint = endpoint.initial_connection_window_size(WINDOW).initial_stream_window_size(WINDOW);
-    Client::new(endpoint.connect().await.expect("the server takes connections"))
-}
-
 /// So many transitions more, many at a time.
 async fn progress(worker: &mut RawWorker, run: &v1::Run, transitions: usize) {
     const AT_A_TIME: usize = 200;
@@ -188,7 +180,7 @@ async fn a_watcher_that_falls_behind_starts_afresh() {
     let run = worker.take().await;
     let mut streams = Vec::new();
     for selector in [these(&["busy", "quiet", "never"]), with_prefix("")] {
-        let mut stream = watch(&narrow(&server).await, selector).await;
+        let mut stream = watch(&server.narrow_client().await, selector).await;
         let found = snapshot(&mut stream).await;
         assert_eq!(found.keys().collect::<Vec<_>>(), ["busy", "quiet"]);
         streams.push((stream, found["busy"].0));

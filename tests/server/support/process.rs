@@ -96,14 +96,27 @@ impl Server {
 
     /// A connection of its own.
     pub async fn channel(&self) -> Channel {
+        self.channel_with(16 << 20, 1 << 20).await
+    }
+
+    /// The same, with so many bytes under way at most.
+    async fn channel_with(&self, connection_window: u32, stream_window: u32) -> Channel {
         let endpoint = Endpoint::from_shared(self.address.clone()).expect("an address");
-        let endpoint = endpoint.initial_connection_window_size(16 << 20).initial_stream_window_size(1 << 20);
+        let endpoint = endpoint.initial_connection_window_size(connection_window);
+        let endpoint = endpoint.initial_stream_window_size(stream_window);
         endpoint.connect().await.expect("the server takes connections")
     }
 
     /// A caller on a connection of its own.
     pub async fn client(&self) -> Client {
         OrchestrationServiceClient::new(self.channel().await).max_decoding_message_size(16 << 20)
+    }
+
+    /// The same, on which little is under way: what is not read soon stays with the server.
+    pub async fn narrow_client(&self) -> Client {
+        const WINDOW: u32 = 65_535;
+        let channel = self.channel_with(WINDOW, WINDOW).await;
+        OrchestrationServiceClient::new(channel).max_decoding_message_size(16 << 20)
     }
 
     /// A worker's stub on a connection of its own.

@@ -45,8 +45,11 @@ impl Silence {
 mod tests {
     use super::*;
 
-    /// How long the silence may last after messages that came after so many seconds each, heartbeats or not.
-    async fn lasts(heard: &[(u64, bool)]) -> Option<u64> {
+    /// Messages that came after so many seconds each, heartbeats or not.
+    type Heard = &'static [(u64, bool)];
+
+    /// How long the silence may last after them.
+    async fn lasts(heard: Heard) -> Option<u64> {
         let mut silence = Silence::begins();
         for (seconds, by_heartbeat) in heard {
             tokio::time::advance(Duration::from_secs(*seconds)).await;
@@ -57,7 +60,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn three_heartbeats_may_stay_away_and_a_minute_is_no_silence() {
-        let cases: [(&[(u64, bool)], Option<u64>); 6] = [
+        let cases: [(Heard, Option<u64>); 6] = [
             (&[], None),
             (&[(1, false), (500, false)], None),
             (&[(30, true)], Some(90)),

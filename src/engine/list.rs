@@ -43,9 +43,8 @@ impl Engine {
 
 impl Shared {
     pub(super) async fn page(&self, filter: Arc<Filter>, after: Arrival, limit: usize) -> Result<Page, Refusal> {
-        let _turn = self.pages.acquire().await.map_err(|_| Refusal::Unavailable("the server is shutting down"))?;
         let clock = self.clock.clone();
-        self.read(move |store| look_through(store, &*clock, &filter, after, limit)).await
+        self.read_in_turn(&self.pages, move |store| look_through(store, &*clock, &filter, after, limit)).await
     }
 }
 

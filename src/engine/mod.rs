@@ -98,7 +98,7 @@ pub struct Shared {
     timers: Timers,
     watchers: Watchers,
     /// Pages that are read at once: others, who want but a few rows, read too.
-    pages: Semaphore,
+    pages: Arc<Semaphore>,
     sessions: AtomicU64,
     fallen: tokio_watch::Sender<Option<Arc<str>>>,
     /// The engine is being ended in good order.
@@ -177,7 +177,7 @@ impl Engine {
             dispatch: Dispatch::default(),
             timers: Timers::default(),
             watchers: Watchers::new(config.watchers_max),
-            pages: Semaphore::new(list::PAGES_AT_ONCE),
+            pages: Arc::new(Semaphore::new(list::PAGES_AT_ONCE)),
             sessions: AtomicU64::new(1),
             fallen: tokio_watch::Sender::new(None),
             ending: AtomicBool::new(false),

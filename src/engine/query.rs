@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
+
 use super::{Refusal, Shared, dispatch::Standing, partition::Snapshot, watch::Follow};
 use crate::{
     core::{
@@ -15,6 +18,8 @@ use crate::{
     mutant::Mutant,
     store::{ReadError, Store, Table},
 };
+
+const SHUTTING_DOWN: Refusal = Refusal::Unavailable("the server is shutting down");
 
 /// Tries to read what belongs to the state that was taken, while new executions replace each other.
 const TRIES: usize = 16;
@@ -193,7 +198,27 @@ impl Shared {
             return Ok(read?);
         };
         let read = runtime.spawn_blocking(move || read(&*store)).await;
-        Ok(read.map_err(|_| Refusal::Unavailable("the server is shutting down"))??)
+        Ok(read.map_err(|_| SHUTTING_DOWN)??)
+    }
+
+    /// The same for what reads much: after those who came before, as many at once as there are `turns`.
+    pub(super) async fn read_in_turn<T: Send + 'static>(
+        &self,
+        turns: &Arc<Semaphore>,
+        read: impl FnOnce(&dyn Store) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return self.read(read).await };
+        let (store, turns) = (Arc::clone(&self.store), turns.clone());
+        // In a task of its own: whoever asked may not ask on for a long time, and must not keep a turn meanwhile.
+        let task = runtime.spawn(async move {
+            let turn = turns.acquire_owned().await.map_err(|_| SHUTTING_DOWN)?;
+            let read = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                read(&*store)
+            });
+            Ok(read.await.map_err(|_| SHUTTING_DOWN)??)
+        });
+        AbortOnDropHandle::new(task).await.unwrap_or(Err(SHUTTING_DOWN))
     }
 }
 

@@ -7,7 +7,10 @@ use std::{
 
 use futures_util::FutureExt;
 use soloist::{
-    core::{filter::Filter, ids::TaskHub},
+    core::{
+        filter::Filter,
+        ids::{Arrival, TaskHub},
+    },
     engine::{
         Refusal,
         watch::{Glimpse, Panorama, Wanted},
@@ -40,6 +43,22 @@ async fn whoever_gives_up_waiting_and_waits_again_gets_on() {
     };
     assert!(matches!(first, Glimpse::Current(transition) if transition.view.key == key("i")));
     drop(panorama);
+    stage.end().await;
+}
+
+/// Streams that nobody reads on held the turns to read pages for as long as they stood.
+#[tokio::test]
+async fn who_asks_no_more_keeps_nobody_waiting() {
+    let stage = Stage::new();
+    stage.engine.start(&key("i"), stage.start()).await.expect("it is free");
+    let mut idle: Vec<Panorama> = (0..10).map(|_| all(&stage).expect("a watch")).collect();
+    for panorama in &mut idle {
+        assert!(panorama.next().now_or_never().is_none(), "a page takes a while");
+    }
+    let listed = stage.engine.list(Arc::default(), Arrival(0), 10);
+    let page = tokio::time::timeout(PATIENCE, listed).await.expect("its turn comes").expect("a page");
+    assert_eq!(page.views.len(), 1);
+    drop(idle);
     stage.end().await;
 }
 

@@ -69,10 +69,15 @@ impl TerminalSignals {
     }
 }
 
-/// Stops the program, as Ctrl-Z would; returns when it goes on.
+/// Stops the program, as Ctrl-Z would; returns when it goes on. Does nothing where no shell is there to let it go on.
 #[cfg(unix)]
 pub fn stop() -> io::Result<()> {
-    Ok(rustix::process::kill_process(rustix::process::getpid(), Pause::STOP)?)
+    use rustix::process::{getpid, getppid, getsid, kill_process};
+    let has_shell = getppid().is_some_and(|parent| getsid(Some(parent)).ok() == getsid(None).ok());
+    if has_shell {
+        kill_process(getpid(), Pause::STOP)?;
+    }
+    Ok(())
 }
 
 /// Ctrl-C, where there are no signals.

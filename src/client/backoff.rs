@@ -17,18 +17,23 @@ impl Backoff {
         Backoff { first, longest, next: first }
     }
 
-    /// The wait after a failure: the next one, or where the server asks for a wait at least that, up to the longest,
-    /// and up to as much again. A server that drains asks all its callers for the same.
+    /// The wait after a failure: the next one, or where the server asks for a wait at least that and up to as much again,
+    /// within the longest. A server that drains asks all its callers for the same.
     pub(crate) fn wait_after(&mut self, error: Option<&Error>) -> Duration {
+        self.wait_within(self.longest, error)
+    }
+
+    /// The same, where the longest is another one now.
+    pub(crate) fn wait_within(&mut self, longest: Duration, error: Option<&Error>) -> Duration {
         // Without randomness the waits are merely not spread.
         let random = getrandom::u64().unwrap_or(u64::MAX);
         let wait = self.wait_with(random);
         match error.and_then(Error::retry_delay) {
             Some(asked) => {
-                let least = asked.min(self.longest).max(wait);
+                let least = asked.max(wait).min(longest / 2);
                 least + least.mul_f64(random as f64 / u64::MAX as f64)
             }
-            None => wait,
+            None => wait.min(longest),
         }
     }
 
@@ -70,7 +75,10 @@ mod tests {
         };
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         assert!((2.0..=4.0).contains(&backoff.wait_after(Some(&asks(2))).as_secs_f64()));
-        assert!((5.0..=10.0).contains(&backoff.wait_after(Some(&asks(60))).as_secs_f64()));
+        assert!((2.5..=5.0).contains(&backoff.wait_after(Some(&asks(60))).as_secs_f64()));
+        let short = Duration::from_millis(300);
+        assert!((0.15..=0.3).contains(&backoff.wait_within(short, Some(&asks(2))).as_secs_f64()));
+        assert!(backoff.wait_within(short, None) <= short);
     }
 
     /// A server drained, and everybody whom it had asked to wait for a second came back in the same moment.

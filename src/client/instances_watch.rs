@@ -20,7 +20,8 @@ pub struct InstancesWatch {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "the small ones are the rare ones")]
 pub enum InstancesEvent {
-    /// The current status of an instance, or the one after a transition. Its `resync` is always false.
+    /// The current status of an instance, or the one after a transition. In a watch of a function, one of another function
+    /// says that the instance has left; nothing of it follows. Its `resync` is always false.
     Item(WatchItem),
     /// All current statuses have been told.
     Synced,

@@ -9,6 +9,8 @@ use super::{Error, backoff::Backoff, silence::Silence};
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// A stream that is not opened by then is given up, and tried again: its line may be dead.
+const OPENING_MAX: Duration = Duration::from_secs(30);
 
 /// A watch without its stream.
 #[derive(Debug)]
@@ -63,19 +65,24 @@ impl<T> Resuming<T> {
     {
         if let Stream::Closed(until) = self.stream {
             tokio::time::sleep_until(until).await;
-            self.stream = Stream::Opening(Box::pin(open()));
+            let opening = tokio::time::timeout(OPENING_MAX, open());
+            let opening = async { opening.await.unwrap_or_else(|_| Err(Error::timed_out(OPENING_MAX))) };
+            self.stream = Stream::Opening(Box::pin(opening));
         }
         if let Stream::Opening(attempt) = &mut self.stream {
             let opened = attempt.await?;
             self.stream = Stream::Open(Box::new(opened));
-            self.silence = Silence::begins();
+            self.silence.begins_again();
         }
         match &mut self.stream {
             Stream::Open(stream) => match self.silence.ends() {
                 None => Ok(stream.message().await?),
                 Some(end) => match tokio::time::timeout_at(end, stream.message()).await {
                     Ok(message) => Ok(message?),
-                    Err(_) => Err(Error::silent()),
+                    Err(_) => {
+                        self.silence.was_too_long();
+                        Err(Error::silent())
+                    }
                 },
             },
             Stream::Opening(_) | Stream::Closed(_) | Stream::Over => Ok(None),

@@ -16,18 +16,33 @@ const SILENCE_MIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Silence {
     since: Instant,
-    /// The longest time after which one came; none before the first.
+    /// The longest time after which one came; none before the first. Of the former stream, while nothing has come.
     interval: Option<Duration>,
+    is_of_former: bool,
 }
 
 impl Silence {
     /// From now on.
     pub fn begins() -> Silence {
-        Silence { since: Instant::now(), interval: None }
+        Silence { since: Instant::now(), interval: None, is_of_former: false }
+    }
+
+    /// On a new stream: what is known of the former one is all that is known until something comes.
+    pub fn begins_again(&mut self) {
+        (self.since, self.is_of_former) = (Instant::now(), true);
+    }
+
+    /// It was given up. Should it be a server that says less often than the former one that it is alive, the next stream
+    /// is given more time.
+    pub fn was_too_long(&mut self) {
+        self.interval = self.interval.map(|interval| interval.saturating_mul(2));
     }
 
     /// Something was heard.
     pub fn is_broken(&mut self, by_heartbeat: bool) {
+        if std::mem::take(&mut self.is_of_former) {
+            self.interval = None;
+        }
         if by_heartbeat {
             self.interval = self.interval.max(Some(self.since.elapsed()));
         }
@@ -72,5 +87,21 @@ mod tests {
         for (heard, expected) in cases {
             assert_eq!(lasts(heard).await, expected, "{heard:?}");
         }
+    }
+
+    /// The stream that took the place of a silent one hung where that had hung, and nobody noticed.
+    #[tokio::test(start_paused = true)]
+    async fn a_new_stream_that_says_nothing_is_given_up_too() {
+        let mut silence = Silence::begins();
+        tokio::time::advance(Duration::from_secs(30)).await;
+        silence.is_broken(true);
+        let lasts = |silence: &Silence| silence.ends().map(|end| (end - Instant::now()).as_secs());
+        for expected in [180, 360, 720] {
+            silence.was_too_long();
+            silence.begins_again();
+            assert_eq!(lasts(&silence), Some(expected));
+        }
+        silence.is_broken(false);
+        assert_eq!(lasts(&silence), None, "it is another server's");
     }
 }

@@ -42,6 +42,12 @@ impl Backup {
         self.copy.as_ref().map_or(0, store::Backup::remaining_bytes)
     }
 
+    /// Fails if it has to make way for what is written; to be asked every second or so while nobody reads.
+    pub fn check(&self) -> Result<(), NoBackup> {
+        let checked = self.copy.as_ref().map_or(Ok(()), store::Backup::check);
+        Ok(checked.map_err(|error| BackupError::Failed(error.into()))?)
+    }
+
     /// The next bytes, `bytes_max` of them unless fewer are left. Nothing can be read any more if this is dropped.
     pub async fn next(&mut self, bytes_max: usize) -> Result<Vec<u8>, NoBackup> {
         let Some(mut copy) = self.copy.take() else { return Err(BackupError::Stopped.into()) };

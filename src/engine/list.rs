@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::{Engine, Refusal, Shared};
 use crate::{
     clock::Clock,
@@ -12,9 +14,10 @@ use crate::{
     store::{ReadError, Row, RowKey, Store, Table, record},
 };
 
-/// Pages that are read at once: half as many as the store reads at once, so that whoever wants but a few rows need not
-/// wait for them.
-pub(super) const PAGES_AT_ONCE: usize = 2;
+/// Pages that are read at once, for lists and for watches: fewer than the store reads at once, so that whoever wants but
+/// a few rows need not wait for them, nor who lists for a thousand watches.
+pub(super) const LISTS_AT_ONCE: usize = 2;
+pub(super) const WATCHES_AT_ONCE: usize = 1;
 /// Rows that are read at a time.
 const CHUNK_ROWS: usize = 256;
 /// A page ends when it was looked for so long, or in so many rows: others want the disk too.
@@ -37,14 +40,20 @@ pub struct Page {
 impl Engine {
     /// The instances that are meant and arrived after `after`: at most `limit`, perhaps fewer, also where more follow.
     pub async fn list(&self, filter: Arc<Filter>, after: Arrival, limit: usize) -> Result<Page, Refusal> {
-        self.shared.page(filter, after, limit).await
+        self.shared.page(&self.shared.list_turns, filter, after, limit).await
     }
 }
 
 impl Shared {
-    pub(super) async fn page(&self, filter: Arc<Filter>, after: Arrival, limit: usize) -> Result<Page, Refusal> {
+    pub(super) async fn page(
+        &self,
+        turns: &Arc<Semaphore>,
+        filter: Arc<Filter>,
+        after: Arrival,
+        limit: usize,
+    ) -> Result<Page, Refusal> {
         let clock = self.clock.clone();
-        self.read_in_turn(&self.pages, move |store| look_through(store, &*clock, &filter, after, limit)).await
+        self.read_in_turn(turns, move |store| look_through(store, &*clock, &filter, after, limit)).await
     }
 }
 

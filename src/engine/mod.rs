@@ -97,8 +97,9 @@ pub struct Shared {
     dispatch: Dispatch,
     timers: Timers,
     watchers: Watchers,
-    /// Pages that are read at once: others, who want but a few rows, read too.
-    pages: Arc<Semaphore>,
+    /// Turns to read a page: others, who want but a few rows, read too.
+    list_turns: Arc<Semaphore>,
+    watch_turns: Arc<Semaphore>,
     sessions: AtomicU64,
     fallen: tokio_watch::Sender<Option<Arc<str>>>,
     /// The engine is being ended in good order.
@@ -177,7 +178,8 @@ impl Engine {
             dispatch: Dispatch::default(),
             timers: Timers::default(),
             watchers: Watchers::new(config.watchers_max),
-            pages: Arc::new(Semaphore::new(list::PAGES_AT_ONCE)),
+            list_turns: Arc::new(Semaphore::new(list::LISTS_AT_ONCE)),
+            watch_turns: Arc::new(Semaphore::new(list::WATCHES_AT_ONCE)),
             sessions: AtomicU64::new(1),
             fallen: tokio_watch::Sender::new(None),
             ending: AtomicBool::new(false),

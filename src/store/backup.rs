@@ -10,8 +10,14 @@ use std::{
 
 /// A finished copy, to be read once from its beginning to its end. What it occupies is free again when it is dropped.
 pub struct Backup {
-    contents: Box<dyn Read + Send>,
+    contents: Box<dyn Contents>,
     remaining_bytes: u64,
+}
+
+/// What a backup is read from.
+pub trait Contents: Read + Send + Sync {
+    /// Fails if it has to make way: what it occupies is needed for what is written.
+    fn check(&self) -> io::Result<()>;
 }
 
 /// Tells a backup under way that nobody wants it any more.
@@ -44,7 +50,7 @@ pub enum BackupError {
 
 impl Backup {
     /// `contents` yields `bytes` bytes; fewer are an error.
-    pub fn new(contents: impl Read + Send + 'static, bytes: u64) -> Backup {
+    pub fn new(contents: impl Contents + 'static, bytes: u64) -> Backup {
         Backup { contents: Box::new(contents), remaining_bytes: bytes }
     }
 
@@ -53,10 +59,16 @@ impl Backup {
         self.remaining_bytes
     }
 
+    /// Whether it may still be kept; to be asked every second or so while nobody reads.
+    pub fn check(&self) -> io::Result<()> {
+        self.contents.check()
+    }
+
     /// The next bytes, `bytes_max` of them unless fewer are left. Blocks.
     pub fn next(&mut self, bytes_max: usize) -> io::Result<Vec<u8>> {
         let length = usize::try_from(self.remaining_bytes).map_or(bytes_max, |remaining| remaining.min(bytes_max));
         let mut piece = vec![0; length];
+        self.check()?;
         self.contents.read_exact(&mut piece)?;
         self.remaining_bytes -= length as u64;
         Ok(piece)

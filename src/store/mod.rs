@@ -9,7 +9,7 @@ mod fence;
 pub mod memory;
 pub mod record;
 
-pub use self::backup::{Backup, BackupError, Stop};
+pub use self::backup::{Backup, BackupError, Contents, Stop};
 use crate::core::{
     ids::{Arrival, Revision},
     partitioning::PartitionId,

@@ -273,7 +273,7 @@ impl Session {
 
     /// There is no stream any more: after a rest another one is opened.
     fn lost(&mut self, error: Option<Error>) {
-        let wait = self.backoff.wait_after(error.as_ref()).min(self.longest_wait.unwrap_or(LONGEST_WAIT));
+        let wait = self.backoff.wait_within(self.longest_wait.unwrap_or(LONGEST_WAIT), error.as_ref());
         match &error {
             Some(error) => tracing::warn!(error = error as &dyn std::error::Error, ?wait, "no line to the server"),
             None => tracing::info!(?wait, "the stream has ended"),

@@ -58,6 +58,8 @@ async fn who_asks_no_more_keeps_nobody_waiting() {
     let listed = stage.engine.list(Arc::default(), Arrival(0), 10);
     let page = tokio::time::timeout(PATIENCE, listed).await.expect("its turn comes").expect("a page");
     assert_eq!(page.views.len(), 1);
+    let mut other = all(&stage).expect("a watch");
+    tokio::time::timeout(PATIENCE, other.next()).await.expect("its turn comes").expect("an instance");
     drop(idle);
     stage.end().await;
 }

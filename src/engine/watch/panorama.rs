@@ -55,6 +55,8 @@ pub struct Panorama {
     stage: Stage,
     /// The page that is being read: whoever drops the wait for it does not begin it anew the next time.
     reading: Option<BoxFuture<'static, Result<Page, Refusal>>>,
+    /// Those on the page that was read, to be looked up, and where the next page begins.
+    found: Option<(Arc<[InstanceKey]>, Option<Arrival>)>,
     /// What was seen and not yet told.
     backlog: VecDeque<Glimpse>,
     _place: OwnedSemaphorePermit,
@@ -98,7 +100,16 @@ impl Panorama {
             }
         }
         let stage = Stage::Looking { after: Arrival(0) };
-        Ok(Panorama { shared, wanted, inbox, stage, reading: None, backlog: VecDeque::new(), _place: place })
+        Ok(Panorama {
+            shared,
+            wanted,
+            inbox,
+            stage,
+            reading: None,
+            found: None,
+            backlog: VecDeque::new(),
+            _place: place,
+        })
     }
 
     /// What is seen next. Cancel-safe.
@@ -109,7 +120,7 @@ impl Panorama {
             }
             if self.inbox.begins_afresh() {
                 self.stage = Stage::Looking { after: Arrival(0) };
-                self.reading = None;
+                (self.reading, self.found) = (None, None);
                 return Ok(Glimpse::Resync);
             }
             match self.stage {
@@ -129,17 +140,19 @@ impl Panorama {
     /// Shows how the next instances stand, and what has come in meanwhile. When this returns they stand as they were
     /// shown, or what has changed since then is yet to come in: so nothing of them must be remembered.
     async fn look_further(&mut self, after: Arrival) -> Result<(), Refusal> {
-        let (keys, next) = match &self.wanted {
-            Wanted::These(keys) => (keys.clone(), None),
-            Wanted::Pattern(_, filter) => {
+        let (keys, next) = match (&self.wanted, &self.found) {
+            (Wanted::These(keys), _) => (keys.clone(), None),
+            (Wanted::Pattern(..), Some(found)) => found.clone(),
+            (Wanted::Pattern(_, filter), None) => {
                 let reading = self.reading.get_or_insert_with(|| {
                     let (shared, filter) = (self.shared.clone(), filter.clone());
-                    async move { shared.page(filter, after, limits::PAGE_MAX).await }.boxed()
+                    async move { shared.page(&shared.watch_turns, filter, after, limits::PAGE_MAX).await }.boxed()
                 });
                 let page = reading.await;
                 self.reading = None;
                 let page = page?;
-                (page.views.into_iter().map(|view| view.key).collect(), page.next)
+                let keys = page.views.into_iter().map(|view| view.key).collect();
+                self.found.insert((keys, page.next)).clone()
             }
         };
         let through = next.unwrap_or(Arrival(u64::MAX));
@@ -151,7 +164,9 @@ impl Panorama {
             })
         }));
         let (mut shown, mut current) = (HashMap::new(), Vec::new());
-        for (key, look) in keys.iter().zip(looks.await) {
+        let looks = looks.await;
+        self.found = None;
+        for (key, look) in keys.iter().zip(looks) {
             match look? {
                 // Begun anew meanwhile: it stands further behind now.
                 Ok((arrival, ..)) if arrival > through => {}

@@ -7,6 +7,8 @@ use std::sync::{
 
 use rusqlite::{ErrorCode, ffi};
 
+use super::checkpoint::Log;
+
 /// Why the store does not write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
@@ -31,6 +33,7 @@ pub(super) struct Health {
     failed: OnceLock<String>,
     durable: AtomicU64,
     log_pages: AtomicU32,
+    log_rest: AtomicU32,
     pinned: AtomicBool,
 }
 
@@ -61,13 +64,21 @@ impl Health {
         self.durable.store(commit_number, Ordering::Release);
     }
 
-    /// The length of the log after the last commit.
+    /// The length of the log when it was last looked at; nothing, if it was wholly copied: then the next commit starts it
+    /// anew, unless somebody keeps it from that.
     pub(super) fn log_pages(&self) -> u32 {
         self.log_pages.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_log_pages(&self, pages: u32) {
+    /// What of it was not in the database yet.
+    pub(super) fn log_rest(&self) -> u32 {
+        self.log_rest.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_log(&self, log: Log) {
+        let pages = if log.rest() == 0 { 0 } else { log.pages };
         self.log_pages.store(pages, Ordering::Relaxed);
+        self.log_rest.store(log.rest(), Ordering::Relaxed);
     }
 
     /// Whether a backup reads an old snapshot, and will for a while: the log can't be started anew, and whoever tried

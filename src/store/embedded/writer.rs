@@ -132,7 +132,7 @@ impl Writer {
     }
 
     /// Wakes the checkpointer if there is enough to copy.
-    fn look_at_log(&mut self) {
+    pub(super) fn look_at_log(&mut self) {
         match checkpoint::checkpoint(&self.connection, Mode::Look) {
             Ok(log) => self.log_is(log),
             // The commit is durable, whatever is wrong here: it is the next one's concern.
@@ -154,7 +154,7 @@ impl Writer {
             false => self.log_pages_max,
         };
         self.log = log;
-        self.health.set_log_pages(log.pages);
+        self.health.set_log(log);
     }
 
     /// Where the checkpointer can't keep up, commits wait; not for a backup, which gives up by itself.

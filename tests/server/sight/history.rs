@@ -182,7 +182,7 @@ async fn a_drain_ends_the_stream() {
     let watched = v1::WatchStatusRequest { instance_id: "i".into(), ..Default::default() };
     let mut watch = client.watch_status(watched).await.expect("a watch").into_inner();
     server.signal("TERM");
-    while watch.message().await.is_ok() {}
+    while let Ok(Some(_)) = watch.message().await {}
     let first = stream.message().await.expect("it was on its way").expect("a message");
     assert!(first.events.len() < EVENTS);
     let ended = stream.message().await.expect_err("it ends");

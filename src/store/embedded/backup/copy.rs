@@ -5,6 +5,7 @@
 //! has much waiting for the disk that a commit's flush would have to wait for.
 
 use std::{
+    cell::Cell,
     fs::{self, File},
     io,
 };
@@ -30,6 +31,9 @@ use super::{
 
 /// The pages of one step, 2 MiB.
 const STEP_PAGES: i32 = 256;
+
+/// Rows that are read back between two looks at whether that may go on: a few milliseconds.
+const ROWS_BETWEEN_LOOKS: u64 = 1_000;
 
 /// The log's length, 1.5 GiB, at which a backup is given up: it keeps the log from being started anew, and commits
 /// don't wait for it.
@@ -77,9 +81,7 @@ impl Copier<'_> {
         let backup = Backup::new(&snapshot.connection, &mut to).map_err(|error| broken(&error))?;
         loop {
             self.check()?;
-            if self.health.log_pages() >= self.log_pages_max {
-                return Err(BackupError::Overtaken);
-            }
+            self.check_log()?;
             match backup.step(STEP_PAGES).map_err(|error| broken(&error))? {
                 StepResult::Done => break,
                 StepResult::More => temporary.file.sync_data().map_err(failed)?,
@@ -98,10 +100,10 @@ impl Copier<'_> {
     fn snapshot(&self) -> Result<Snapshot<'_>, BackupError> {
         let connection = connection::readable(&self.folder.database()).map_err(|error| broken(&error))?;
         // Commits wait for this, and so does whoever starts the log anew.
-        let writer = self.writer.lock();
-        if writer.is_none() {
-            return Err(failed(Failure::Closed));
-        }
+        let mut writer = self.writer.lock();
+        // The last commit may be long ago.
+        writer.as_mut().ok_or_else(|| failed(Failure::Closed))?.look_at_log();
+        self.check_log()?;
         let pin = Pin::set(self.health);
         let begin = || -> rusqlite::Result<i64> {
             connection.execute_batch("BEGIN")?;
@@ -116,8 +118,13 @@ impl Copier<'_> {
     /// Reads every row back, and with them every page that they stand on.
     fn verify(&self) -> Result<(), BackupError> {
         let copy = inspect::open(&self.folder.copy()).map_err(|error| broken(&error))?;
+        let rows = Cell::new(0);
+        let goes_on = || {
+            rows.set(rows.get() + 1);
+            rows.get() % ROWS_BETWEEN_LOOKS != 0 || self.check().is_ok()
+        };
         for table in Table::ALL {
-            let damaged = reader::first_damaged(&copy, table, self.goes_on).map_err(|error| broken(&error))?;
+            let damaged = reader::first_damaged(&copy, table, goes_on).map_err(|error| broken(&error))?;
             if let Some(damaged) = damaged {
                 return Err(BackupError::Damaged(damaged.to_string()));
             }
@@ -130,8 +137,13 @@ impl Copier<'_> {
         self.room.check(pages.unsigned_abs(), self.health).map_err(failed)
     }
 
+    fn check_log(&self) -> Result<(), BackupError> {
+        if self.health.log_pages() >= self.log_pages_max { Err(BackupError::Overtaken) } else { Ok(()) }
+    }
+
+    /// Whether the copy may go on, and be kept.
     fn check(&self) -> Result<(), BackupError> {
-        if (self.goes_on)() { Ok(()) } else { Err(BackupError::Stopped) }
+        if (self.goes_on)() { self.check_room(0) } else { Err(BackupError::Stopped) }
     }
 }
 

@@ -22,7 +22,7 @@ use self::{
     seal::{SEAL_BYTES, Sealing},
 };
 use super::{
-    super::{Backup, BackupError, Stop},
+    super::{Backup, BackupError, Contents, Stop},
     failure::{Failure, Health},
     folder::Folder,
     writer::Writer,
@@ -137,8 +137,6 @@ impl Read for Copy {
         if left == 0 {
             return self.seal.read(into);
         }
-        // It takes room until it is read, however slowly.
-        self.room.check(0, &self.health)?;
         let length = into.len().min(left);
         let read = self.file.read(&mut into[..length])?;
         self.sealing.update(&into[..read]);
@@ -146,6 +144,13 @@ impl Read for Copy {
             self.seal = io::Cursor::new(self.sealing.seal());
         }
         Ok(read)
+    }
+}
+
+impl Contents for Copy {
+    /// It takes room until it is read, however slowly.
+    fn check(&self) -> io::Result<()> {
+        self.room.check(0, &self.health)
     }
 }
 
@@ -165,9 +170,10 @@ mod tests {
     use tempfile::TempDir;
 
     use super::{
-        super::{checkpoint, schema},
+        super::{checkpoint, connection, schema},
         *,
     };
+    use crate::{core::partitioning::PartitionId, store::Table};
 
     /// A store's backups, and whoever else holds its parts.
     fn backups(home: &TempDir) -> Backups {
@@ -195,9 +201,20 @@ mod tests {
         says(&refused);
         assert!(copy_is_gone(&backups));
 
-        backups.room = roomy.with_spare(0);
-        let mut backup = backups.backup(&Stop::default()).expect("there is room");
-        backup.next(10).expect("a piece");
+        // There was room at first, and there is none after so many looks at it.
+        let mut looks = 0;
+        let mut backup = loop {
+            backups.room = roomy.clone().with_spare(0).that_fills_after(looks);
+            match backups.backup(&Stop::default()) {
+                Ok(backup) => break backup,
+                Err(refused) => says(&refused),
+            }
+            assert!(copy_is_gone(&backups));
+            looks += 1;
+        };
+        assert!(looks > 2 + Table::ALL.len() as u32, "it looks at each step, and while it reads the rows back");
+        says(&backup.next(10).expect_err("no room is left"));
+        says(&backup.check().expect_err("no room is left"));
         drop(backup);
         assert!(copy_is_gone(&backups));
         backups.health.check().expect("the store goes on");
@@ -208,11 +225,24 @@ mod tests {
     fn a_backup_is_given_up_where_the_log_has_become_too_long() {
         let home = tempfile::tempdir().expect("a folder");
         let mut backups = backups(&home);
-        backups.health.set_log_pages(7);
-        backups.log_pages_max = 7;
+        backups.log_pages_max = 1;
+        // Whatever was written is in the database: there is nothing that it would keep.
+        drop(backups.backup(&Stop::default()).expect("the log is empty"));
+        let claimed = |backups: &Backups| {
+            let claimed = backups.writer.lock().as_mut().map(|writer| writer.claim(&[PartitionId(0)]));
+            claimed.expect("it is open").expect("a commit");
+        };
+        claimed(&backups);
         assert!(matches!(backups.backup(&Stop::default()), Err(BackupError::Overtaken)));
         assert!(copy_is_gone(&backups));
-        backups.log_pages_max = 8;
-        backups.backup(&Stop::default()).expect("it is short enough");
+        let pages = backups.health.log_pages();
+        backups.log_pages_max = pages + 1;
+        drop(backups.backup(&Stop::default()).expect("it is short enough"));
+
+        // The checkpointer has copied it since, and no commit has come: a server that fell idle had no backup for ever.
+        backups.log_pages_max = 1;
+        let ours = connection::writable(&backups.folder.database()).expect("a connection");
+        checkpoint::checkpoint(&ours, checkpoint::Mode::Passive).expect("a pass");
+        backups.backup(&Stop::default()).expect("the log is copied");
     }
 }

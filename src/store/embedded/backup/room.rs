@@ -1,5 +1,10 @@
 //! Room on the disk: what a backup takes, no commit may miss.
 
+#[cfg(test)]
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 use std::{io, path::PathBuf};
 
 use super::super::{failure::Health, schema::PAGE_BYTES};
@@ -12,11 +17,19 @@ const SPARE_BYTES: u64 = 64 << 20;
 pub(super) struct Room {
     folder: PathBuf,
     spare_bytes: u64,
+    /// Looks until the disk is full.
+    #[cfg(test)]
+    looks: Option<Arc<AtomicU32>>,
 }
 
 impl Room {
     pub(super) fn new(folder: PathBuf) -> Room {
-        Room { folder, spare_bytes: SPARE_BYTES }
+        Room {
+            folder,
+            spare_bytes: SPARE_BYTES,
+            #[cfg(test)]
+            looks: None,
+        }
     }
 
     #[cfg(test)]
@@ -24,14 +37,32 @@ impl Room {
         Room { spare_bytes, ..self }
     }
 
+    #[cfg(test)]
+    pub(super) fn that_fills_after(self, looks: u32) -> Room {
+        Room { looks: Some(Arc::new(AtomicU32::new(looks))), ..self }
+    }
+
+    #[cfg(not(test))]
+    fn free(&self) -> io::Result<u64> {
+        fs4::available_space(&self.folder)
+    }
+
+    #[cfg(test)]
+    fn free(&self) -> io::Result<u64> {
+        let is_full = self.looks.as_ref().is_some_and(|looks| {
+            looks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+        });
+        if is_full { Ok(0) } else { fs4::available_space(&self.folder) }
+    }
+
     /// Whether a copy that grows by so many pages leaves enough to the commits: for the next ones, and for what is
     /// still in the log alone and has to go into the database.
     pub(super) fn check(&self, copy_pages: u64, health: &Health) -> io::Result<()> {
-        let free = fs4::available_space(&self.folder)?;
-        let log_pages = u64::from(health.log_pages());
+        let free = self.free()?;
+        let log_pages = u64::from(health.log_rest());
         let needed = copy_pages.saturating_add(log_pages).saturating_mul(PAGE_BYTES.into());
         let needed = needed.saturating_add(self.spare_bytes);
-        if free >= needed {
+        if free > needed {
             return Ok(());
         }
         let says = format!(

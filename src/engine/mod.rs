@@ -356,6 +356,14 @@ impl Shared {
         }
     }
 
+    /// Everything that has been decided so far is durable, and whoever cares has been told of it.
+    async fn until_carried_out(&self) -> Result<(), Refusal> {
+        for partition in &self.partitions {
+            self.until_durable(partition, partition.queued()).await.map_err(Refusal::from_read)?;
+        }
+        Ok(())
+    }
+
     async fn until_durable(&self, partition: &Partition, revision: Revision) -> Result<(), Fallen> {
         if partition.is_durable(revision) {
             return Ok(());

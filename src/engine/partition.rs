@@ -283,7 +283,7 @@ impl Partition {
     }
 
     /// The newest revision that was given out.
-    fn queued(&self) -> Revision {
+    pub fn queued(&self) -> Revision {
         self.log.lock().revision
     }
 

@@ -1,7 +1,7 @@
 //! A watch of many instances on one stream: how each of them stands, then every transition of theirs.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -146,13 +146,22 @@ impl Panorama {
             (Wanted::Pattern(_, filter), None) => {
                 let reading = self.reading.get_or_insert_with(|| {
                     let (shared, filter) = (self.shared.clone(), filter.clone());
-                    async move { shared.page(&shared.watch_turns, filter, after, limits::PAGE_MAX).await }.boxed()
+                    let page = async move {
+                        let page = shared.page(&shared.watch_turns, filter, after, limits::PAGE_MAX).await?;
+                        // What the store shows is durable; now all of it has come in too.
+                        shared.until_carried_out().await?;
+                        Ok(page)
+                    };
+                    page.boxed()
                 });
                 let page = reading.await;
                 self.reading = None;
                 let page = page?;
-                let keys = page.views.into_iter().map(|view| view.key).collect();
-                self.found.insert((keys, page.next)).clone()
+                // Purged and begun anew while the page was read, an id is on it twice.
+                let mut keys: Vec<InstanceKey> = page.views.into_iter().map(|view| view.key).collect();
+                let mut seen = HashSet::with_capacity(keys.len());
+                keys.retain(|key| seen.insert(key.clone()));
+                self.found.insert((keys.into(), page.next)).clone()
             }
         };
         let through = next.unwrap_or(Arrival(u64::MAX));
@@ -195,10 +204,14 @@ impl Panorama {
                 self.backlog.push_back(Glimpse::Synced);
             }
         }
+        let is_purge = |news: &&Arc<News>| matches!(news.told, Told::Purged(_));
+        let purged: HashSet<Arrival> = news.iter().filter(is_purge).map(|news| news.arrival).collect();
         let is_news = |news: &Arc<News>| match shown.get(&news.view().key) {
+            // What stands further behind is still to be shown, be it a new life of an id that was on this page.
+            _ if news.arrival > through => false,
             Some(shown) => shown.is_before(news),
-            // What stands further behind is still to be shown.
-            None => news.arrival <= through,
+            // It was shown before, or it has begun since the page was read; or it was gone by then, and has not been seen.
+            None => news.arrival <= after || !purged.contains(&news.arrival),
         };
         self.backlog.extend(news.into_iter().filter(is_news).map(Glimpse::News));
         Ok(())

@@ -26,6 +26,8 @@ pub mod engine;
 pub mod entropy;
 #[cfg(feature = "server")]
 pub mod grpc;
+#[cfg(feature = "server")]
+pub mod http;
 #[cfg(all(feature = "server", not(feature = "mutants")))]
 mod mutant;
 #[cfg(feature = "mutants")]

@@ -5,7 +5,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{server::NamedService, transport::server::Router};
+use tonic::{server::NamedService, service::Routes, transport::server::Router};
 use tonic_health::server::HealthReporter;
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     engine::{self, EndError, Engine, RecoveryError},
     entropy::SystemEntropy,
     grpc::{DECODE_BYTES_MAX, Door, Maintenance, Orchestration, Work},
+    http,
     proto::{
         FILE_DESCRIPTOR_SET,
         v1::{
@@ -154,11 +155,14 @@ async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Route
         .initial_stream_window_size(STREAM_WINDOW)
         .max_concurrent_streams(config.streams_per_connection)
         .http2_keepalive_interval(Some(config.keepalive_interval))
-        .http2_keepalive_timeout(Some(config.keepalive_timeout));
+        .http2_keepalive_timeout(Some(config.keepalive_timeout))
+        .accept_http1(true);
     if let Some(age) = config.max_connection_age {
         server = server.max_connection_age(age).max_connection_age_grace(config.max_connection_age_grace);
     }
+    let pages = http::router(Orchestration { door: door.clone() });
     let router = server
+        .add_routes(Routes::from(pages))
         .add_service(health)
         .add_service(reflection().build_v1().map_err(could_not_run)?)
         .add_service(reflection().build_v1alpha().map_err(could_not_run)?)

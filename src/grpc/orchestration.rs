@@ -20,6 +20,13 @@ pub struct Orchestration {
     pub door: Door,
 }
 
+impl Orchestration {
+    /// An instance id for a caller who names none.
+    pub fn draw_instance_id(&self) -> String {
+        self.door.engine.draw_execution_id().to_string()
+    }
+}
+
 #[async_trait]
 impl OrchestrationService for Orchestration {
     async fn start_singleton(

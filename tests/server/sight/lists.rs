@@ -84,8 +84,8 @@ async fn every_part_of_a_filter_tells_instances_apart() {
         in_order.iter().map(|status| status.instance_id.as_str()).collect::<Vec<_>>(),
         ["a-completed", "a-failed", "b-running", "b-pending", "c-suspended", "c-terminated"]
     );
-    let third = in_order[2].created_at.clone();
-    let later = InstanceFilter { created_from: third.clone(), ..Default::default() };
+    let third = in_order[2].created_at;
+    let later = InstanceFilter { created_from: third, ..Default::default() };
     let earlier = InstanceFilter { created_before: third, ..Default::default() };
     assert_eq!(ids(&mut client, later).await, named(&["b-running", "b-pending", "c-suspended", "c-terminated"]));
     assert_eq!(ids(&mut client, earlier).await, named(&["a-completed", "a-failed"]));

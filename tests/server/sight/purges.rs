@@ -43,7 +43,7 @@ async fn what_is_meant_and_has_ended_is_purged() {
     terminate(&mut client, "a-terminated").await;
 
     let with_prefix = |prefix: &str| Some(InstanceFilter { instance_id_prefix: prefix.into(), ..Default::default() });
-    let early = v1::PurgeInstancesRequest { completed_before: two.completed_at.clone(), ..Default::default() };
+    let early = v1::PurgeInstancesRequest { completed_before: two.completed_at, ..Default::default() };
     assert_eq!(purge(&mut client, early).await, 1, "a-one has ended before a-two");
     let statuses = vec![RuntimeStatus::Terminated.into()];
     let filter = Some(InstanceFilter { statuses, ..Default::default() });

@@ -1,0 +1,11 @@
+//! The HTTP face: the pattern's routes and what scripts written for Durable Functions rely on.
+
+mod codes;
+mod life;
+mod malformed;
+mod many;
+mod names;
+mod race;
+
+/// Where the instances are managed.
+const INSTANCES: &str = "/runtime/webhooks/durabletask/instances";

@@ -14,6 +14,7 @@ mod query;
 mod shown;
 mod start;
 mod status;
+mod watch;
 
 use std::sync::Arc;
 
@@ -60,6 +61,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Face>)> {
         ("/runtime/webhooks/durabletask/instances/{instanceId}/suspend", post(control::suspend)),
         ("/runtime/webhooks/durabletask/instances/{instanceId}/resume", post(control::resume)),
         ("/runtime/webhooks/durabletask/instances/{instanceId}/restart", post(control::restart)),
+        ("/v1/instances/{instanceId}/watch", get(watch::watch)),
         ("/livez", get(health::live)),
         ("/readyz", get(health::ready)),
     ]

@@ -6,6 +6,7 @@ mod malformed;
 mod many;
 mod names;
 mod race;
+mod watch;
 
 /// Where the instances are managed.
 const INSTANCES: &str = "/runtime/webhooks/durabletask/instances";

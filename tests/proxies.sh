@@ -32,6 +32,7 @@ story() {
     sed -e "s/127\.0\.0\.1:4001/127.0.0.1:$server_port/; s/127\.0\.0\.1:4080/127.0.0.1:$proxy_port/; s/ 90s/ ${idle}s/" \
         "$root/examples/proxies/"$proxy.* >"$folder/$proxy"
     "start_$proxy"
+    until_listens "$proxy_port"
     export SOLOIST_SERVER=127.0.0.1:$proxy_port
 
     serve
@@ -140,6 +141,14 @@ resumes() {
     seen=$(wc -l <"$folder/watch")
     "$soloist" raise job add --input 1 >>"$folder/started.log" 2>&1 || fail "no event"
     until_more_than "$seen" "$folder/watch"
+}
+
+until_listens() {
+    for _ in $(seq 300); do
+        if (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return; fi
+        sleep 0.1
+    done
+    fail "nobody listens on port $1"
 }
 
 until_says() {

@@ -4,14 +4,16 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    history::{Answer, Grant, ItemKind, Operation, Record, Sighting, Status, Tick},
+    Rules,
+    history::{Answer, Call, Grant, ItemKind, Operation, Record, Sighting, Status, Tick},
     violation::{Kind, Line, Violation},
 };
 
 /// The first violation of each kind.
-pub fn check(record: &Record) -> Vec<Violation> {
+pub fn check(record: &Record, rules: &Rules) -> Vec<Violation> {
     let told = told(record);
-    let found = [started_twice(record), event_lost(record), gone(record, &told), contradiction(record, &told)];
+    let found =
+        [started_twice(record), event_lost(record, rules), gone(record, rules, &told), contradiction(record, &told)];
     found.into_iter().flatten().collect()
 }
 
@@ -45,29 +47,44 @@ fn told(record: &Record) -> Vec<Said<'_>> {
         let answer = operation.answer()?;
         let what = match answer {
             Answer::NotFound => What::Absent,
-            answer => answer.seen().map_or(What::Present, What::Seen),
+            _ => operation.seen().map_or(What::Present, What::Seen),
         };
-        let says_nothing = matches!(answer, Answer::Refused | Answer::Cancelled | Answer::RequestIdReused);
+        let says_nothing = matches!(
+            answer,
+            Answer::Refused | Answer::Cancelled | Answer::Accepted | Answer::RequestIdReused | Answer::Purged
+        );
         let acknowledges = matches!(
             answer,
             Answer::Started { .. }
                 | Answer::Joined { .. }
                 | Answer::Replaced { .. }
+                | Answer::Queued { .. }
+                | Answer::Coalesced { .. }
                 | Answer::Ended { .. }
+                | Answer::Suspended { .. }
+                | Answer::Resumed { .. }
                 | Answer::EventRaised { .. }
-                | Answer::Accepted
         );
-        let (asked, heard) = (Some(operation.called), operation.returned_at());
+        let (mut asked, heard) = (Some(operation.called), operation.returned_at());
+        // The status of one execution is as old as its end, and fits the story all the same.
+        let what = match (&operation.call, answer) {
+            (Call::GetExecution { .. }, Answer::Status(seen)) => {
+                asked = None;
+                What::Seen(seen)
+            }
+            _ => what,
+        };
         (!says_nothing).then_some(Said { asked, heard, what, acknowledges, place: Place::Operation(index) })
     });
     let items = record.watches.iter().enumerate().flat_map(|(of, watch)| {
-        watch.items.iter().enumerate().map(move |(index, item)| {
+        watch.items.iter().enumerate().filter_map(move |(index, item)| {
             let asked = match item.kind {
-                ItemKind::Current | ItemKind::Resync => Some(watch.opened),
-                ItemKind::Transition => None,
+                ItemKind::Current | ItemKind::Resync => Some(watch.opened).filter(|_| watch.execution.is_none()),
+                ItemKind::Transition | ItemKind::Purged { .. } => None,
+                ItemKind::Waiting | ItemKind::Withdrawn => return None,
             };
             let what = What::Seen(&item.seen);
-            Said { asked, heard: item.at, what, acknowledges: false, place: Place::Item(of, index) }
+            Some(Said { asked, heard: item.at, what, acknowledges: false, place: Place::Item(of, index) })
         })
     });
     answers.chain(items).collect()
@@ -77,7 +94,9 @@ fn told(record: &Record) -> Vec<Said<'_>> {
 fn started_twice(record: &Record) -> Option<Violation> {
     let mut begun: HashMap<&str, &Operation> = HashMap::new();
     for operation in &record.operations {
-        let (Some(Answer::Started { execution, .. }) | Some(Answer::Replaced { execution, .. })) = operation.answer()
+        let Some(
+            Answer::Started { execution, .. } | Answer::Replaced { execution, .. } | Answer::Queued { execution, .. },
+        ) = operation.answer()
         else {
             continue;
         };
@@ -90,8 +109,20 @@ fn started_twice(record: &Record) -> Option<Violation> {
     None
 }
 
+impl Record {
+    /// Whether a call was told that it began the execution, or put it into the queue.
+    pub(super) fn begins(&self, execution: &str) -> bool {
+        self.operations.iter().filter_map(Operation::answer).any(|answer| match answer {
+            Answer::Started { execution: begun, .. }
+            | Answer::Replaced { execution: begun, .. }
+            | Answer::Queued { execution: begun, .. } => begun == execution,
+            _ => false,
+        })
+    }
+}
+
 /// Each event that was acknowledged has a number of its own, above those that were acknowledged before it was raised.
-fn event_lost(record: &Record) -> Option<Violation> {
+fn event_lost(record: &Record, rules: &Rules) -> Option<Violation> {
     let mut raised: Vec<(u64, &Operation)> = record
         .operations
         .iter()
@@ -103,7 +134,9 @@ fn event_lost(record: &Record) -> Option<Violation> {
     raised.sort_by_key(|(sequence, operation)| (*sequence, operation.called));
     let pair = raised.windows(2).find(|pair| {
         let ((lower, first), (higher, second)) = (pair[0], pair[1]);
-        lower == higher || second.precedes(first)
+        // In another life the numbers may begin anew.
+        let between = (first.called.min(second.called), first.returned_at().max(second.returned_at()));
+        (lower == higher || second.precedes(first)) && !rules.sweeps && !purged_between(record, between.0, between.1)
     })?;
     let what = format!("event {} was acknowledged, and later there is room for event {}", pair[1].0, pair[0].0);
     let mut piece = vec![Line::operation(pair[0].1), Line::operation(pair[1].1)];
@@ -112,7 +145,7 @@ fn event_lost(record: &Record) -> Option<Violation> {
 }
 
 /// Whatever is asked after something was heard is answered with a state at least as new.
-fn gone(record: &Record, told: &[Said<'_>]) -> Option<Violation> {
+fn gone(record: &Record, rules: &Rules, told: &[Said<'_>]) -> Option<Violation> {
     let mut heard: Vec<&Said<'_>> = told.iter().filter(|said| !matches!(said.what, What::Absent)).collect();
     heard.sort_by_key(|said| said.heard);
     let mut asked: Vec<(Tick, &Said<'_>)> = told.iter().filter_map(|said| Some((said.asked?, said))).collect();
@@ -131,7 +164,7 @@ fn gone(record: &Record, told: &[Said<'_>]) -> Option<Violation> {
             }
         }
         let is_gone = |before: &&Said<'_>| match said.what {
-            What::Absent => true,
+            What::Absent => !rules.sweeps && !purged_between(record, before.asked.unwrap_or(0), said.heard),
             What::Present => false,
             What::Seen(seen) => seen.revision < before.revision(),
         };
@@ -148,6 +181,15 @@ fn gone(record: &Record, told: &[Said<'_>]) -> Option<Violation> {
         }
     }
     None
+}
+
+/// Whether the instance may have been purged between these moments.
+fn purged_between(record: &Record, after: Tick, before: Tick) -> bool {
+    record.operations.iter().any(|operation| {
+        let is_purge =
+            matches!(operation.call, Call::Purge { .. }) && matches!(operation.answer(), None | Some(Answer::Purged));
+        is_purge && operation.called <= before && operation.returned_at() >= after
+    })
 }
 
 /// In order of their revisions, all sightings are one story.
@@ -175,7 +217,7 @@ fn contradiction(record: &Record, told: &[Said<'_>]) -> Option<Violation> {
             came_back.then(|| format!("execution {} is back after another one", second.execution))
         } else {
             let goes_on = match first.status {
-                Status::Pending => true,
+                Status::Pending | Status::Suspended => true,
                 Status::Running => second.status != Status::Pending,
                 Status::Completed | Status::Failed | Status::Terminated => second.status == first.status,
             };

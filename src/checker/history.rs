@@ -61,10 +61,38 @@ pub struct Returned {
 #[non_exhaustive]
 pub enum Call {
     Start(Start),
+    Restart {
+        expected: Option<String>,
+        request: Option<Request>,
+    },
     GetStatus,
-    Terminate { expected: Option<String> },
-    RaiseEvent { expected: Option<String> },
-    Report { token: u64, report: Report },
+    /// The status of this execution, the latest or another one.
+    GetExecution {
+        execution: String,
+    },
+    Terminate {
+        expected: Option<String>,
+    },
+    /// Ends this execution, the latest or one that waits in the queue.
+    TerminateExecution {
+        execution: String,
+    },
+    RaiseEvent {
+        expected: Option<String>,
+    },
+    Suspend {
+        expected: Option<String>,
+    },
+    Resume {
+        expected: Option<String>,
+    },
+    Purge {
+        expected: Option<String>,
+    },
+    Report {
+        token: u64,
+        report: Report,
+    },
 }
 
 /// What a start asks for.
@@ -74,6 +102,10 @@ pub struct Start {
     pub function: String,
     /// The terminal statuses that it may follow.
     pub replaceable: Vec<Status>,
+    /// How many starts may wait, this one included.
+    pub max_queue: u32,
+    /// Whether a live execution that it joins is told something.
+    pub signal: bool,
     pub request: Option<Request>,
 }
 
@@ -91,6 +123,8 @@ pub enum Policy {
     Fail,
     UseExisting,
     Replace,
+    Queue,
+    Coalesce,
 }
 
 /// Where an execution stands.
@@ -99,6 +133,7 @@ pub enum Policy {
 pub enum Status {
     Pending,
     Running,
+    Suspended,
     Completed,
     Failed,
     Terminated,
@@ -151,10 +186,26 @@ pub enum Answer {
         execution: String,
         seen: Option<Sighting>,
     },
+    /// It waits at this place, from 1.
+    Queued {
+        execution: String,
+        position: u32,
+        seen: Option<Sighting>,
+    },
+    /// The start that waits at this place runs instead of both.
+    Coalesced {
+        execution: String,
+        position: u32,
+        seen: Option<Sighting>,
+    },
     Deduplicated {
         first: Outcome,
         execution: String,
         seen: Option<Sighting>,
+    },
+    /// QUEUE_FULL: so many wait.
+    QueueFull {
+        waiting: u32,
     },
     /// INSTANCE_ALREADY_RUNNING.
     AlreadyExists {
@@ -168,21 +219,40 @@ pub enum Answer {
         seen: Option<Sighting>,
     },
     RequestIdReused,
+    /// Of the latest execution, or of the one that was asked for.
     Status(Sighting),
-    /// The execution is ended by this call; what is seen is the status after it.
+    /// The execution that was asked for waits at this place, from 1; the revision is the instance's.
+    Waiting {
+        position: u32,
+        seen: Sighting,
+    },
+    /// The execution is ended by this call; what is seen is its status after it.
     Ended {
         seen: Option<Sighting>,
     },
+    Suspended {
+        seen: Option<Sighting>,
+    },
+    Resumed {
+        seen: Option<Sighting>,
+    },
+    Purged,
     EventRaised {
         execution: String,
         sequence: u64,
     },
     NotFound,
+    /// EXECUTION_NOT_FOUND: the instance is there, the execution is neither its latest nor queued nor remembered.
+    ExecutionNotFound,
     /// INSTANCE_NOT_LIVE.
     NotLive {
         seen: Option<Sighting>,
     },
     ExecutionMismatch {
+        seen: Option<Sighting>,
+    },
+    /// What is live is not purged.
+    StillLive {
         seen: Option<Sighting>,
     },
     /// A report was accepted, a lease renewed, a run continued.
@@ -200,6 +270,8 @@ pub enum Outcome {
     Started,
     Joined,
     Replaced,
+    Queued,
+    Coalesced,
 }
 
 /// What was said of an instance: its latest execution at a revision.
@@ -236,6 +308,8 @@ pub struct LeaseEnd {
 pub struct Watch {
     pub watcher: String,
     pub opened: Tick,
+    /// The only execution that is watched, if not all of them.
+    pub execution: Option<String>,
     /// The revision after which it asked to resume; absent: the current status first.
     pub from: Option<u64>,
     pub items: Vec<Item>,
@@ -260,6 +334,14 @@ pub enum ItemKind {
     /// The state as it was: transitions before it could not be delivered.
     Resync,
     Transition,
+    /// The execution that is watched waits in the queue; the revision is the instance's.
+    Waiting,
+    /// The execution that is watched was withdrawn from the queue; the revision is the instance's.
+    Withdrawn,
+    /// The instance is gone; its last state. Whether the watcher was told that it missed transitions before.
+    Purged {
+        gap: bool,
+    },
 }
 
 /// How a watch was closed.
@@ -358,9 +440,27 @@ impl History {
 
     /// Notes that somebody begins to watch.
     pub fn watched(&mut self, instance: &InstanceId, watcher: &str, at: Tick, from: Option<u64>) -> WatchNumber {
+        let (watcher, items) = (watcher.into(), Vec::new());
+        self.watch(instance, Watch { watcher, opened: at, execution: None, from, items, closed: None })
+    }
+
+    /// Notes that somebody begins to watch one execution.
+    pub fn watched_execution(
+        &mut self,
+        instance: &InstanceId,
+        watcher: &str,
+        at: Tick,
+        execution: &str,
+        from: Option<u64>,
+    ) -> WatchNumber {
+        let (watcher, execution, items) = (watcher.into(), Some(execution.into()), Vec::new());
+        self.watch(instance, Watch { watcher, opened: at, execution, from, items, closed: None })
+    }
+
+    fn watch(&mut self, instance: &InstanceId, watch: Watch) -> WatchNumber {
         let record = self.place(instance);
         let watches = &mut self.records[record].watches;
-        watches.push(Watch { watcher: watcher.into(), opened: at, from, items: Vec::new(), closed: None });
+        watches.push(watch);
         WatchNumber { record, watch: watches.len() - 1 }
     }
 
@@ -418,7 +518,8 @@ impl Start {
     /// A start of `function` that fails on a conflict, replaces every ended execution and carries no request id.
     pub fn of(function: &str) -> Start {
         let replaceable = vec![Status::Completed, Status::Failed, Status::Terminated];
-        Start { policy: Policy::Fail, function: function.into(), replaceable, request: None }
+        let (policy, function) = (Policy::Fail, function.into());
+        Start { policy, function, replaceable, max_queue: 16, signal: false, request: None }
     }
 
     pub fn with_policy(self, policy: Policy) -> Start {
@@ -429,6 +530,14 @@ impl Start {
         Start { request: Some(Request { id: id.into(), digest }), ..self }
     }
 
+    pub fn with_max_queue(self, max_queue: u32) -> Start {
+        Start { max_queue, ..self }
+    }
+
+    pub fn with_signal(self) -> Start {
+        Start { signal: true, ..self }
+    }
+
     pub fn replacing(self, replaceable: &[Status]) -> Start {
         Start { replaceable: replaceable.to_vec(), ..self }
     }
@@ -437,7 +546,7 @@ impl Start {
 impl Status {
     pub fn is_live(self) -> bool {
         match self {
-            Status::Pending | Status::Running => true,
+            Status::Pending | Status::Running | Status::Suspended => true,
             Status::Completed | Status::Failed | Status::Terminated => false,
         }
     }
@@ -470,24 +579,67 @@ impl Report {
     }
 }
 
+impl Call {
+    /// The one execution that is asked for, whichever is the latest.
+    pub fn execution(&self) -> Option<&str> {
+        match self {
+            Call::GetExecution { execution } | Call::TerminateExecution { execution } => Some(execution),
+            Call::Start(_)
+            | Call::Restart { .. }
+            | Call::GetStatus
+            | Call::Terminate { .. }
+            | Call::RaiseEvent { .. }
+            | Call::Suspend { .. }
+            | Call::Resume { .. }
+            | Call::Purge { .. }
+            | Call::Report { .. } => None,
+        }
+    }
+
+    /// The request id under which it is remembered.
+    pub fn request(&self) -> Option<&Request> {
+        match self {
+            Call::Start(start) => start.request.as_ref(),
+            Call::Restart { request, .. } => request.as_ref(),
+            Call::GetStatus
+            | Call::GetExecution { .. }
+            | Call::Terminate { .. }
+            | Call::TerminateExecution { .. }
+            | Call::RaiseEvent { .. }
+            | Call::Suspend { .. }
+            | Call::Resume { .. }
+            | Call::Purge { .. }
+            | Call::Report { .. } => None,
+        }
+    }
+}
+
 impl Answer {
-    /// What the answer says of the instance.
+    /// What the answer says of an execution.
     pub fn seen(&self) -> Option<&Sighting> {
         match self {
             Answer::Started { seen, .. }
             | Answer::Joined { seen, .. }
             | Answer::Replaced { seen, .. }
+            | Answer::Queued { seen, .. }
+            | Answer::Coalesced { seen, .. }
             | Answer::Deduplicated { seen, .. }
             | Answer::AlreadyExists { seen }
             | Answer::NotReplaceable { seen }
             | Answer::FunctionMismatch { seen }
             | Answer::Ended { seen }
+            | Answer::Suspended { seen }
+            | Answer::Resumed { seen }
             | Answer::NotLive { seen }
+            | Answer::StillLive { seen }
             | Answer::ExecutionMismatch { seen } => seen.as_ref(),
-            Answer::Status(seen) => Some(seen),
+            Answer::Status(seen) | Answer::Waiting { seen, .. } => Some(seen),
             Answer::RequestIdReused
+            | Answer::QueueFull { .. }
             | Answer::EventRaised { .. }
+            | Answer::Purged
             | Answer::NotFound
+            | Answer::ExecutionNotFound
             | Answer::Accepted
             | Answer::Cancelled
             | Answer::Refused => None,
@@ -514,6 +666,26 @@ impl Operation {
     /// What was answered.
     pub fn answer(&self) -> Option<&Answer> {
         self.returned.as_ref().map(|returned| &returned.answer)
+    }
+
+    /// What the answer says of the instance's latest execution; not where it may speak of another one.
+    pub fn seen(&self) -> Option<&Sighting> {
+        self.answer().filter(|answer| !self.is_aside(answer))?.seen()
+    }
+
+    /// What the answer says of an execution that may be another one than the latest.
+    pub fn seen_aside(&self) -> Option<&Sighting> {
+        self.answer().filter(|answer| self.is_aside(answer))?.seen()
+    }
+
+    fn is_aside(&self, answer: &Answer) -> bool {
+        match (&self.call, answer) {
+            (_, Answer::Waiting { .. }) => true,
+            (call, Answer::Status(_) | Answer::Ended { .. }) => call.execution().is_some(),
+            // What stands in the way is the start that waits.
+            (Call::Start(start), Answer::FunctionMismatch { .. }) => start.policy == Policy::Coalesce,
+            (_, _) => false,
+        }
     }
 
     /// When the answer came; the end of all time if it never did.

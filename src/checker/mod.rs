@@ -24,6 +24,7 @@ mod durability;
 pub mod history;
 mod leases;
 mod linearize;
+mod lives;
 mod model;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,9 @@ pub struct Rules {
     pub begins_empty: bool,
     /// Whether all that workers report is recorded. If not, executions may complete and continue as new by themselves.
     pub reports_recorded: bool,
+    /// Whether instances that have ended may be purged without a call that is recorded: by the server's retention, or by
+    /// PurgeInstances.
+    pub sweeps: bool,
     /// How long a request id is remembered, in ticks; later it may be or may not be.
     pub remember_for: Tick,
     /// How many request ids of one instance id are remembered.
@@ -76,10 +80,10 @@ pub fn check(history: &History, rules: &Rules) -> Verdict {
 /// The search for an order comes last, and only where nothing simpler is wrong: what contradicts itself has none.
 fn check_record(record: &Record, rules: &Rules) -> (Vec<Violation>, bool) {
     let mut violations: Vec<Violation> = foreign_answer(record).into_iter().collect();
-    violations.extend(durability::check(record));
-    violations.extend(tokens::check(record));
+    violations.extend(durability::check(record, rules));
+    violations.extend(tokens::check(record, rules));
     violations.extend(leases::check(record));
-    violations.extend(watches::check(record));
+    violations.extend(watches::check(record, rules));
     if !violations.is_empty() {
         return (violations, false);
     }
@@ -106,6 +110,7 @@ impl Default for Rules {
         Rules {
             begins_empty: true,
             reports_recorded: true,
+            sweeps: false,
             remember_for: Tick::MAX,
             remember_max: 1_000,
             points_max: 2_000_000,

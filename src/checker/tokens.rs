@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    history::{Answer, Call, Grant, Operation, Record, Report, Tick},
+    Rules,
+    history::{Answer, Call, Grant, ItemKind, Operation, Record, Report, Tick},
     violation::{Kind, Line, Violation},
 };
 
 /// The first violation of each kind.
-pub fn check(record: &Record) -> Vec<Violation> {
-    let found = [shared(record), fallen(record), seen_to_fall(record), stale(record)];
+pub fn check(record: &Record, rules: &Rules) -> Vec<Violation> {
+    let found = [shared(record), fallen(record), seen_to_fall(record, rules), stale(record)];
     found.into_iter().flatten().collect()
 }
 
@@ -39,17 +40,21 @@ fn fallen(record: &Record) -> Option<Violation> {
     Some(violation(record, Kind::TokenFell, what, [Line::granted(pair[0]), Line::granted(pair[1])]))
 }
 
-/// At a higher revision nobody sees a lower token.
-fn seen_to_fall(record: &Record) -> Option<Violation> {
+/// At a higher revision nobody sees a lower token; after a purge perhaps none.
+fn seen_to_fall(record: &Record, rules: &Rules) -> Option<Violation> {
     let answers = record.operations.iter().filter_map(|operation| {
-        let seen = operation.answer()?.seen()?;
+        let seen = operation.seen()?;
         Some((seen.revision, seen.token?, Line::operation(operation)))
     });
     let items = record.watches.iter().flat_map(|watch| {
         let seen = watch.items.iter().enumerate();
+        let seen = seen.filter(|(_, item)| !matches!(item.kind, ItemKind::Waiting | ItemKind::Withdrawn));
         seen.filter_map(|(index, item)| Some((item.seen.revision, item.seen.token?, Line::item(watch, index))))
     });
     let mut sightings: Vec<(u64, u64, Line)> = answers.chain(items).collect();
+    if record.may_be_purged(rules) {
+        sightings.retain(|(_, token, _)| *token > 0);
+    }
     sightings.sort();
     let pair = sightings.windows(2).find(|pair| pair[1].1 < pair[0].1)?;
     let ((lower, above, first), (higher, below, second)) = (pair[0].clone(), pair[1].clone());
@@ -62,7 +67,7 @@ fn stale(record: &Record) -> Option<Violation> {
     let grants = record.granted.iter().map(|grant| (grant.at, grant.token, Line::granted(grant)));
     let runs = record.received.iter().map(|grant| (grant.at, grant.token, Line::received(grant)));
     let answers = record.operations.iter().filter_map(|operation| {
-        let token = operation.answer()?.seen()?.token?;
+        let token = operation.seen()?.token?;
         Some((operation.returned_at(), token, Line::operation(operation)))
     });
     let mut tokens: Vec<(Tick, u64, Line)> = grants.chain(runs).chain(answers).collect();

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::history::{
-    Answer, Call, Closing, Grant, Incident, InstanceId, ItemKind, LeaseEnd, Mark, Operation, Policy, Report, Sighting,
-    Tick, Watch,
+    Answer, Call, Closing, Grant, Incident, InstanceId, ItemKind, LeaseEnd, Mark, Operation, Policy, Report, Request,
+    Sighting, Tick, Watch,
 };
 
 /// A promise that was broken for one instance id.
@@ -127,18 +127,27 @@ impl Line {
             ItemKind::Current => "current state",
             ItemKind::Resync => "resync",
             ItemKind::Transition => "transition",
+            ItemKind::Waiting => "waiting",
+            ItemKind::Withdrawn => "withdrawn",
+            ItemKind::Purged { gap: false } => "purged",
+            ItemKind::Purged { gap: true } => "purged, after others that it missed,",
         };
         let text = format!("watch: {kind} {} {}", item.sequence, sighting(&item.seen));
         match item.kind {
             ItemKind::Current => Line { from: watch.opened, to: Some(item.at), who: watch.watcher.clone(), text },
-            ItemKind::Resync | ItemKind::Transition => Line::moment(item.at, &watch.watcher, text),
+            ItemKind::Resync
+            | ItemKind::Transition
+            | ItemKind::Waiting
+            | ItemKind::Withdrawn
+            | ItemKind::Purged { .. } => Line::moment(item.at, &watch.watcher, text),
         }
     }
 
     pub(super) fn opened(watch: &Watch) -> Line {
+        let of = watch.execution.as_ref().map_or(String::new(), |execution| format!(" of {execution} only"));
         let text = match watch.from {
-            Some(revision) => format!("watch: opened, to go on after revision {revision}"),
-            None => "watch: opened".into(),
+            Some(revision) => format!("watch{of}: opened, to go on after revision {revision}"),
+            None => format!("watch{of}: opened"),
         };
         Line::moment(watch.opened, &watch.watcher, text)
     }
@@ -190,16 +199,29 @@ fn asked(call: &Call) -> String {
                 Policy::Fail => "FAIL",
                 Policy::UseExisting => "USE_EXISTING",
                 Policy::Replace => "REPLACE",
+                Policy::Queue => "QUEUE",
+                Policy::Coalesce => "COALESCE",
             };
-            let request = start.request.as_ref();
-            let request = request.map_or(String::new(), |request| format!(", request id {}", request.id));
-            format!("start of {} ({policy}{request})", start.function)
+            let signal = if start.signal { ", signal" } else { "" };
+            format!("start of {} ({policy}{signal}{})", start.function, remembered(start.request.as_ref()))
+        }
+        Call::Restart { expected, request } => {
+            format!("restart{}{}", only(expected.as_deref()), remembered(request.as_ref()))
         }
         Call::GetStatus => "status".into(),
+        Call::GetExecution { execution } => format!("status of {execution}"),
+        Call::TerminateExecution { execution } => format!("terminate {execution}"),
+        Call::Suspend { expected } => format!("suspend{}", only(expected.as_deref())),
+        Call::Resume { expected } => format!("resume{}", only(expected.as_deref())),
+        Call::Purge { expected } => format!("purge{}", only(expected.as_deref())),
         Call::Terminate { expected } => format!("terminate{}", only(expected.as_deref())),
         Call::RaiseEvent { expected } => format!("raise event{}", only(expected.as_deref())),
         Call::Report { token, report } => format!("token {token}: {}", said(*report)),
     }
+}
+
+fn remembered(request: Option<&Request>) -> String {
+    request.map_or(String::new(), |request| format!(", request id {}", request.id))
 }
 
 fn only(expected: Option<&str>) -> String {
@@ -226,13 +248,22 @@ fn answer(answer: &Answer) -> String {
         Answer::Started { execution, .. } => format!("STARTED {execution}"),
         Answer::Joined { execution, .. } => format!("JOINED {execution}"),
         Answer::Replaced { execution, .. } => format!("REPLACED by {execution}"),
+        Answer::Queued { execution, position, .. } => format!("QUEUED {execution} at place {position}"),
+        Answer::Coalesced { execution, position, .. } => format!("COALESCED onto {execution} at place {position}"),
+        Answer::QueueFull { waiting } => format!("QUEUE_FULL, {waiting} wait"),
         Answer::Deduplicated { first, execution, .. } => format!("DEDUPLICATED ({first:?} {execution})"),
         Answer::AlreadyExists { .. } => "INSTANCE_ALREADY_RUNNING".into(),
         Answer::NotReplaceable { .. } => "STATUS_NOT_REPLACEABLE".into(),
         Answer::FunctionMismatch { .. } => "FUNCTION_MISMATCH".into(),
         Answer::RequestIdReused => "REQUEST_ID_REUSED".into(),
         Answer::Status(_) => "status".into(),
+        Answer::Waiting { position, .. } => format!("waits at place {position}"),
         Answer::Ended { .. } => "ended".into(),
+        Answer::Suspended { .. } => "suspended".into(),
+        Answer::Resumed { .. } => "resumed".into(),
+        Answer::Purged => "purged".into(),
+        Answer::StillLive { .. } => "INSTANCE_LIVE".into(),
+        Answer::ExecutionNotFound => "EXECUTION_NOT_FOUND".into(),
         Answer::EventRaised { execution, sequence } => format!("event {sequence} of {execution}"),
         Answer::NotFound => "INSTANCE_NOT_FOUND".into(),
         Answer::NotLive { .. } => "INSTANCE_NOT_LIVE".into(),

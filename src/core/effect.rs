@@ -10,6 +10,7 @@ use super::{
     status::{News, Spec},
     time::{Steady, Timestamp},
 };
+use crate::mutant::Mutant;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -74,7 +75,7 @@ impl Outlook {
             lease: instance.lease.as_ref().map(|lease| (lease.proof(), lease.cancelled)),
             suspended: held.is_some() && instance.is_suspended(),
             events: held
-                .filter(|_| !instance.is_suspended())
+                .filter(|_| !instance.is_suspended() || Mutant::DeliverWhileSuspended.is_on())
                 .and(Some(instance.inbox_last))
                 .filter(|last| *last > instance.inbox_after),
             due: instance.next_due(),

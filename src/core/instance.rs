@@ -223,7 +223,7 @@ impl Instance {
 
     /// A new execution takes the place of one that has ended; after a purge it begins a new life.
     fn begin(&mut self, execution: Execution, revision: Revision, now: Now) {
-        if self.purged.take().is_some() {
+        if self.purged.take().is_some() && !Mutant::KeepLifeAtRebirth.is_on() {
             self.born = revision;
             self.sequence = 1;
         } else {
@@ -281,10 +281,11 @@ impl Instance {
         let stands = |lease: &Lease| lease.cancelled.is_none() || !Mutant::SkipLeaseWait.is_on();
         let execution = &self.execution;
         self.is_there()
-            && matches!(execution.status, Status::Pending | Status::Running)
+            && (matches!(execution.status, Status::Pending | Status::Running)
+                || execution.status == Status::Suspended && Mutant::HandOutSuspended.is_on())
             && !self.lease.as_ref().is_some_and(stands)
             && execution.retry_at.is_none()
-            && execution.scheduled.is_none()
+            && (execution.scheduled.is_none() || Mutant::HandOutScheduled.is_on())
     }
 
     pub fn is_suspended(&self) -> bool {

@@ -7,6 +7,7 @@ use super::{
     status::Spec,
     time::Timestamp,
 };
+use crate::mutant::Mutant;
 
 /// A start that waits.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +64,9 @@ impl Queue {
     }
 
     pub fn replace(&mut self, execution: ExecutionId, spec: &Arc<Spec>, input: Option<Revision>, at: Timestamp) {
+        if Mutant::CoalesceOldestWins.is_on() {
+            return;
+        }
         if let Some(start) = self.0.iter_mut().find(|start| start.execution == execution) {
             start.spec = Arc::clone(spec);
             start.input = input;
@@ -71,12 +75,12 @@ impl Queue {
     }
 
     pub fn remove(&mut self, execution: ExecutionId) {
-        self.0.retain(|start| start.execution != execution);
+        self.0.retain(|start| start.execution != execution || Mutant::StartWithdrawn.is_on());
         self.shrink();
     }
 
     pub fn pop(&mut self) -> Option<QueuedStart> {
-        let first = self.0.pop_front();
+        let first = if Mutant::DequeueFromBack.is_on() { self.0.pop_back() } else { self.0.pop_front() };
         self.shrink();
         first
     }

@@ -109,13 +109,15 @@ fn is_dropped(effect: &Effect) -> bool {
     match effect {
         Effect::Publish(news) => match &news.told {
             Told::Transition(transition) => Mutant::DropPublication.is_on() && transition.sequence.is_multiple_of(5),
-            Told::Withdrawn(_) | Told::Purged(_) => false,
+            Told::Withdrawn(_) => Mutant::DropWithdrawal.is_on(),
+            Told::Purged(_) => Mutant::DropPurge.is_on(),
         },
         Effect::EndClaim { .. } => Mutant::DropClaimEnd.is_on(),
         Effect::HandOut(_) => Mutant::DropHandOut.is_on(),
         Effect::DeliverEvents { .. } => Mutant::DropEvents.is_on(),
         Effect::Offer(_) => Mutant::DropOffer.is_on(),
         Effect::Arm(_) => Mutant::DropTimer.is_on(),
-        Effect::Pace { .. } | Effect::Cancel { .. } | Effect::Withdraw => false,
+        Effect::Pace { .. } => Mutant::DropPace.is_on(),
+        Effect::Cancel { .. } | Effect::Withdraw => false,
     }
 }

@@ -14,8 +14,8 @@ use crate::{
     store::{ReadError, Row, Table, record},
 };
 
-/// Rows that are read at a time: each may hold a payload.
-const PAGE_ROWS: usize = 16;
+/// Rows that are read at a time: each may hold a failure with all its details.
+const PAGE_ROWS: usize = 64;
 /// Bytes that are read before the first event is told. A history that is no longer is told as a whole or not at all.
 const AHEAD_BYTES: usize = 1 << 20;
 /// Tries to read so much of one execution, while new executions replace each other.

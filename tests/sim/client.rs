@@ -1,19 +1,19 @@
-//! Callers: they start, look, raise, terminate, hang up, and ask again when they have no answer.
+//! Callers: they start, look, raise, suspend, resume, terminate, purge, hang up, and ask again when they have no answer.
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use soloist::{
     checker::history::{self, Answer, Call},
     core::{
-        command::{RaiseEvent, Signal, Start, Target, Terminate},
+        command::{RaiseEvent, Restart, Resume, Signal, Start, Suspend, Target, Terminate},
         ids::{ExecutionId, InstanceKey},
         policy::{ConflictPolicy, Replaceable, RetryPolicy, WorkerKind},
         rejection::Rejection,
         request::{Digest, Outcome, Request},
-        status::Spec,
-        time::Span,
+        status::{Spec, View},
+        time::{Span, Timestamp},
     },
-    engine::{Refusal, Started},
+    engine::{Engine, Refusal, Started},
 };
 
 use crate::{
@@ -25,15 +25,12 @@ use crate::{
 
 /// Tries of one start.
 const TRIES: u64 = 4;
-const REQUEST_MEMORY: Span = Span::from_secs(24 * 3600);
 
 struct Client {
     world: Rc<World>,
     name: String,
     /// The starts that it made, to make them again.
     made: Vec<(InstanceKey, Asked)>,
-    /// An execution that it has heard of.
-    heard: Option<ExecutionId>,
 }
 
 /// A start as the caller means it.
@@ -43,24 +40,32 @@ pub struct Asked {
     input: Option<Arc<str>>,
     policy: ConflictPolicy,
     replaceable: Replaceable,
+    max_queue: u32,
+    signals: bool,
     request: Option<String>,
 }
 
 /// Calls until it gets calm.
 pub async fn client(world: Rc<World>, number: u64) {
     let pace = *world.dice.pick(&[500 * MILLI, 3 * SECOND, 15 * SECOND]);
-    let mut client = Client { world, name: format!("client {number}"), made: Vec::new(), heard: None };
+    let mut client = Client { world, name: format!("client {number}"), made: Vec::new() };
     loop {
         client.world.rest(pace).await;
         if client.world.calm.get() {
             return;
         }
         let key = client.world.any_key();
-        match client.world.dice.below(20) {
-            0..9 => client.start_until_answered(key).await,
-            9..13 => client.status(&key).await,
-            13..15 => client.terminate(key).await,
-            _ => client.raise(key).await,
+        match client.world.dice.below(100) {
+            0..40 => client.start_until_answered(key).await,
+            40..52 => client.status(&key).await,
+            52..60 => client.status_of(&key).await,
+            60..66 => client.terminate(key).await,
+            66..73 => client.terminate_one(key).await,
+            73..81 => client.raise(key).await,
+            81..86 => client.suspend(key).await,
+            86..91 => client.resume(key).await,
+            91..96 => client.purge(key).await,
+            _ => client.restart(key).await,
         }
     }
 }
@@ -81,7 +86,7 @@ impl Client {
         self.made.push((key.clone(), asked.clone()));
         self.world.asked.borrow_mut().push((key.clone(), asked.clone()));
         for _ in 0..1 + dice.below(TRIES) {
-            if start(&self.world, &self.name, &key, &asked, &mut self.heard).await || asked.request.is_none() {
+            if start(&self.world, &self.name, &key, &asked).await || asked.request.is_none() {
                 return;
             }
             self.world.rest(2 * SECOND).await;
@@ -105,14 +110,23 @@ impl Client {
             retry,
             start_deadline: some(15, 10 * MILLI, 20 * SECOND),
             run_timeout: some(20, 100 * MILLI, 40 * SECOND),
-            start_at: None,
+            start_at: dice.percent(12).then(|| Timestamp(self.world.stage.now() + dice.between(-SECOND, 20 * SECOND))),
         };
         let all = Replaceable::ALL;
         let (completed, failed, terminated) = (dice.percent(50), dice.percent(50), dice.percent(50));
         Asked {
             spec: Arc::new(spec),
             input: dice.percent(50).then(|| format!("{}", dice.below(1000)).into()),
-            policy: *dice.pick(&[ConflictPolicy::Fail, ConflictPolicy::UseExisting, ConflictPolicy::Replace]),
+            policy: *dice.pick(&[
+                ConflictPolicy::Fail,
+                ConflictPolicy::UseExisting,
+                ConflictPolicy::Replace,
+                ConflictPolicy::Queue,
+                ConflictPolicy::Queue,
+                ConflictPolicy::Coalesce,
+            ]),
+            max_queue: 1 + dice.below(3) as u32,
+            signals: dice.percent(40),
             replaceable: if dice.percent(90) { all } else { Replaceable { completed, failed, terminated } },
             request: dice.percent(60).then(|| format!("r{:x}", dice.below(1 << 32))),
         }
@@ -129,29 +143,104 @@ impl Client {
         });
     }
 
+    async fn status_of(&self, key: &InstanceKey) {
+        let Some(execution) = self.world.any_execution(key) else { return };
+        let call = Call::GetExecution { execution: execution.to_string() };
+        let called = self.world.witness().called(key, &self.name, call);
+        let with_payloads = self.world.dice.percent(30);
+        let status = async |engine: Engine| engine.status(key, Some(execution), with_payloads).await;
+        let reply = self.world.house.call(self.patience(), status).await;
+        conclude(&self.world, called, key, reply, |witness, seen| {
+            let view = &seen.status.view;
+            match view.queue_position {
+                0 => Answer::Status(witness.former(view)),
+                position => Answer::Waiting { position, seen: witness.view(called, view) },
+            }
+        });
+    }
+
     async fn terminate(&self, key: InstanceKey) {
-        let expected = self.heard.filter(|_| self.world.dice.percent(50));
+        let expected = self.expects(&key, 50);
         let call = Call::Terminate { expected: expected.map(|execution| execution.to_string()) };
+        let target = expected.map_or(Target::Latest, Target::Expected);
+        end(&self.world, &self.name, &key, call, target, self.patience()).await;
+    }
+
+    /// Ends one execution, or withdraws it from the queue.
+    async fn terminate_one(&self, key: InstanceKey) {
+        let Some(execution) = self.world.any_execution(&key) else { return };
+        let call = Call::TerminateExecution { execution: execution.to_string() };
+        end(&self.world, &self.name, &key, call, Target::Exactly(execution), self.patience()).await;
+    }
+
+    async fn raise(&self, key: InstanceKey) {
+        let expected = self.expects(&key, 30);
+        let call = Call::RaiseEvent { expected: expected.map(|execution| execution.to_string()) };
         let called = self.world.witness().called(&key, &self.name, call);
-        let terminate =
-            Terminate { reason: "enough".into(), target: expected.map_or(Target::Latest, Target::Expected) };
-        let reply =
-            self.world.house.call(self.patience(), async |engine| engine.terminate(&key, terminate).await).await;
-        conclude(&self.world, called, &key, reply, |witness, description| Answer::Ended {
+        let raise = RaiseEvent { signal: go(), expected_execution: expected };
+        let reply = self.world.house.call(self.patience(), async |engine| engine.raise_event(&key, raise).await).await;
+        conclude(&self.world, called, &key, reply, |_, (execution, sequence)| Answer::EventRaised {
+            execution: execution.to_string(),
+            sequence,
+        });
+    }
+
+    async fn suspend(&self, key: InstanceKey) {
+        let expected_execution = self.expects(&key, 30);
+        let call = Call::Suspend { expected: expected_execution.map(|execution| execution.to_string()) };
+        let called = self.world.witness().called(&key, &self.name, call);
+        let suspend = Suspend { reason: "a pause".into(), expected_execution };
+        let reply = self.world.house.call(self.patience(), async |engine| engine.suspend(&key, suspend).await).await;
+        conclude(&self.world, called, &key, reply, |witness, description| Answer::Suspended {
             seen: Some(witness.view(called, &description.view)),
         });
     }
 
-    async fn raise(&self, key: InstanceKey) {
-        let expected = self.heard.filter(|_| self.world.dice.percent(30));
-        let call = Call::RaiseEvent { expected: expected.map(|execution| execution.to_string()) };
+    async fn resume(&self, key: InstanceKey) {
+        resume(&self.world, &self.name, &key, self.expects(&key, 30), self.patience()).await;
+    }
+
+    async fn purge(&self, key: InstanceKey) {
+        let expected = self.expects(&key, 30);
+        let call = Call::Purge { expected: expected.map(|execution| execution.to_string()) };
         let called = self.world.witness().called(&key, &self.name, call);
-        let raise = RaiseEvent { signal: Signal { name: name("go"), input: None }, expected_execution: expected };
-        let reply = self.world.house.call(self.patience(), async |engine| engine.raise_event(&key, raise).await).await;
-        conclude(&self.world, called, &key, reply, |witness, (execution, sequence)| {
-            witness.raised(&key, sequence, execution);
-            Answer::EventRaised { execution: execution.to_string(), sequence }
-        });
+        let reply = self.world.house.call(self.patience(), async |engine| engine.purge(&key, expected).await).await;
+        conclude(&self.world, called, &key, reply, |_, ()| Answer::Purged);
+    }
+
+    async fn restart(&self, key: InstanceKey) {
+        let dice = &self.world.dice;
+        let expected_execution = self.expects(&key, 30);
+        let id = dice.percent(60).then(|| format!("s{:x}", dice.below(1 << 32)));
+        let content = format!("{expected_execution:?}");
+        let digest = Digest::default().part(b"restart").part(content.as_bytes()).finish();
+        let expected = expected_execution.map(|execution| execution.to_string());
+        let request = id.as_ref().map(|id| history::Request { id: id.clone(), digest: digest as u64 });
+        for _ in 0..1 + dice.below(TRIES) {
+            let call = Call::Restart { expected: expected.clone(), request: request.clone() };
+            let called = self.world.witness().called(&key, &self.name, call);
+            let remember = self.world.house.memory;
+            let remembered = id.as_ref().map(|id| Request { id: id.clone(), digest, remember });
+            let restart = async |engine: Engine| {
+                let execution = engine.draw_execution_id();
+                engine.restart(&key, Restart { execution, expected_execution, request: remembered }).await
+            };
+            let reply = self.world.house.call(self.patience(), restart).await;
+            let named = id.as_deref().map(|id| (id, digest as u64));
+            let is_answered = conclude(&self.world, called, &key, reply, |witness, started| {
+                heard(&self.world, &key, started.execution);
+                told(witness, called, &key, named, &started)
+            });
+            if is_answered || id.is_none() {
+                return;
+            }
+            self.world.rest(2 * SECOND).await;
+        }
+    }
+
+    /// An execution of which it has heard, as the one that it expects.
+    fn expects(&self, key: &InstanceKey, percent: u64) -> Option<ExecutionId> {
+        self.world.any_execution(key).filter(|_| self.world.dice.percent(percent))
     }
 
     /// Until when it waits for an answer.
@@ -164,14 +253,45 @@ fn patience(world: &World) -> i64 {
     if world.dice.percent(5) { world.stage.now() + world.dice.between(0, SECOND) } else { i64::MAX }
 }
 
+/// What a live instance is told.
+fn go() -> Signal {
+    Signal { name: name("go"), input: None }
+}
+
+fn heard(world: &World, key: &InstanceKey, execution: ExecutionId) {
+    world.heard.borrow_mut().push((key.clone(), execution));
+}
+
+async fn end(world: &World, caller: &str, key: &InstanceKey, call: Call, target: Target, patience: i64) {
+    let is_of_one = call.execution().is_some();
+    let called = world.witness().called(key, caller, call);
+    let terminate = Terminate { reason: "enough".into(), target };
+    let reply = world.house.call(patience, async |engine| engine.terminate(key, terminate).await).await;
+    conclude(world, called, key, reply, |witness, description| {
+        let View { execution, .. } = &description.view;
+        if let Target::Exactly(wanted) = target
+            && is_of_one
+            && wanted != execution.id
+        {
+            witness.object(format!("{key:?}: {wanted} was to end, and {} did", execution.id));
+        }
+        Answer::Ended { seen: Some(witness.view(called, &description.view)) }
+    });
+}
+
+/// Goes on with what is suspended.
+pub async fn resume(world: &World, caller: &str, key: &InstanceKey, expected: Option<ExecutionId>, patience: i64) {
+    let call = Call::Resume { expected: expected.map(|execution| execution.to_string()) };
+    let called = world.witness().called(key, caller, call);
+    let resume = Resume { reason: "go on".into(), expected_execution: expected };
+    let reply = world.house.call(patience, async |engine| engine.resume(key, resume).await).await;
+    conclude(world, called, key, reply, |witness, description| Answer::Resumed {
+        seen: Some(witness.view(called, &description.view)),
+    });
+}
+
 /// Starts; answers whether there was an answer.
-pub async fn start(
-    world: &Rc<World>,
-    caller: &str,
-    key: &InstanceKey,
-    asked: &Asked,
-    heard: &mut Option<ExecutionId>,
-) -> bool {
+pub async fn start(world: &Rc<World>, caller: &str, key: &InstanceKey, asked: &Asked) -> bool {
     let short = digest(asked) as u64;
     let named = asked.request.as_deref().map(|id| (id, short));
     let call = history::Start {
@@ -179,41 +299,61 @@ pub async fn start(
             ConflictPolicy::Fail => history::Policy::Fail,
             ConflictPolicy::UseExisting => history::Policy::UseExisting,
             ConflictPolicy::Replace => history::Policy::Replace,
-            ConflictPolicy::Queue | ConflictPolicy::Coalesce => unreachable!("not asked for"),
+            ConflictPolicy::Queue => history::Policy::Queue,
+            ConflictPolicy::Coalesce => history::Policy::Coalesce,
         },
         function: asked.spec.function.to_string(),
         replaceable: replaceable(asked.replaceable),
+        max_queue: asked.max_queue,
+        signal: asked.signals(),
         request: asked.request.as_ref().map(|id| history::Request { id: id.clone(), digest: short }),
     };
     let called = world.witness().called(key, caller, Call::Start(call));
-    let reply = world
-        .house
-        .call(patience(world), async |engine| engine.start(key, asked.command(engine.draw_execution_id())).await);
-    let reply = reply.await;
+    let memory = world.house.memory;
+    let start = async |engine: Engine| engine.start(key, asked.command(engine.draw_execution_id(), memory)).await;
+    let reply = world.house.call(patience(world), start).await;
     conclude(world, called, key, reply, |witness, started| {
-        let Started { outcome, deduplicated, execution, status, .. } = started;
-        *heard = Some(execution);
-        let made = !deduplicated && outcome != Outcome::Joined;
-        witness.accepted(called, key, named, made, execution);
-        let seen = Some(witness.view(called, &status.view));
-        let execution = execution.to_string();
-        let first = match outcome {
-            Outcome::Started => history::Outcome::Started,
-            Outcome::Joined => history::Outcome::Joined,
-            Outcome::Replaced => history::Outcome::Replaced,
-            Outcome::Queued | Outcome::Coalesced => unreachable!("not asked for"),
-        };
-        match first {
-            _ if deduplicated => Answer::Deduplicated { first, execution, seen },
-            history::Outcome::Joined => Answer::Joined { execution, seen },
-            history::Outcome::Replaced => Answer::Replaced { execution, seen },
-            _ => Answer::Started { execution, seen },
-        }
+        heard(world, key, started.execution);
+        told(witness, called, key, named, &started)
     })
 }
 
+/// What an accepted start was told.
+fn told(
+    witness: &mut witness::Witness,
+    called: Called,
+    key: &InstanceKey,
+    named: Option<(&str, u64)>,
+    started: &Started,
+) -> Answer {
+    let Started { outcome, deduplicated, execution, queue_position: position, status } = started;
+    let made = !deduplicated && matches!(outcome, Outcome::Started | Outcome::Replaced | Outcome::Queued);
+    witness.accepted(called, key, named, made, *deduplicated, *execution);
+    let seen = witness.started(called, &status.view);
+    let (execution, position) = (execution.to_string(), *position);
+    let first = match outcome {
+        Outcome::Started => history::Outcome::Started,
+        Outcome::Joined => history::Outcome::Joined,
+        Outcome::Replaced => history::Outcome::Replaced,
+        Outcome::Queued => history::Outcome::Queued,
+        Outcome::Coalesced => history::Outcome::Coalesced,
+    };
+    match outcome {
+        _ if *deduplicated => Answer::Deduplicated { first, execution, seen },
+        Outcome::Started => Answer::Started { execution, seen },
+        Outcome::Joined => Answer::Joined { execution, seen },
+        Outcome::Replaced => Answer::Replaced { execution, seen },
+        Outcome::Queued => Answer::Queued { execution, position, seen },
+        Outcome::Coalesced => Answer::Coalesced { execution, position, seen },
+    }
+}
+
 impl Asked {
-    fn command(&self, execution: ExecutionId) -> Start {
+    fn signals(&self) -> bool {
+        self.signals && self.policy == ConflictPolicy::UseExisting
+    }
+
+    fn command(&self, execution: ExecutionId, remember: Span) -> Start {
         let digest = digest(self);
         Start {
             execution,
@@ -221,16 +361,17 @@ impl Asked {
             input: self.input.clone(),
             conflict_policy: self.policy,
             replaceable: self.replaceable,
-            max_queue: 2,
-            signal: None,
-            request: self.request.as_ref().map(|id| Request { id: id.clone(), digest, remember: REQUEST_MEMORY }),
+            max_queue: self.max_queue,
+            signal: self.signals().then(go),
+            request: self.request.as_ref().map(|id| Request { id: id.clone(), digest, remember }),
         }
     }
 }
 
 /// The content, as a number: the spec, the input, the policies.
 fn digest(asked: &Asked) -> u128 {
-    let spec = format!("{:?} {:?} {:?}", asked.spec, asked.policy, asked.replaceable);
+    let Asked { spec, policy, replaceable, max_queue, signals, .. } = asked;
+    let spec = format!("{spec:?} {policy:?} {replaceable:?} {max_queue} {signals}");
     Digest::default().part(spec.as_bytes()).optional(asked.input.as_deref()).finish()
 }
 
@@ -293,13 +434,11 @@ fn rejected(witness: &mut witness::Witness, called: Called, key: &InstanceKey, r
         Rejection::ExecutionMismatch { current, .. } => {
             Answer::ExecutionMismatch { seen: Some(witness.view(called, current)) }
         }
+        Rejection::StillLive(view) => Answer::StillLive { seen: Some(witness.view(called, view)) },
+        Rejection::ExecutionNotFound { .. } => Answer::ExecutionNotFound,
+        Rejection::QueueFull { waiting, .. } => Answer::QueueFull { waiting: *waiting },
         Rejection::InboxFull { .. } => Answer::Refused,
-        Rejection::StillLive(_)
-        | Rejection::ExecutionNotFound { .. }
-        | Rejection::QueueFull { .. }
-        | Rejection::Cancelled(_)
-        | Rejection::StaleFencingToken { .. }
-        | Rejection::NotGrantable => {
+        Rejection::Cancelled(_) | Rejection::StaleFencingToken { .. } | Rejection::NotGrantable => {
             witness.object(format!("{key:?}: a caller was told {rejection}"));
             Answer::Refused
         }
@@ -317,5 +456,7 @@ pub fn recall(world: &World, key: &InstanceKey, id: &str, short: u64) -> Option<
 
 /// Makes it once more.
 pub async fn again(world: &World, key: &InstanceKey, asked: Asked) -> Reply<Result<Started, Refusal>> {
-    world.house.call(i64::MAX, async |engine| engine.start(key, asked.command(engine.draw_execution_id())).await).await
+    let memory = world.house.memory;
+    let start = async |engine: Engine| engine.start(key, asked.command(engine.draw_execution_id(), memory)).await;
+    world.house.call(i64::MAX, start).await
 }

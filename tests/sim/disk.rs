@@ -1,7 +1,7 @@
 //! The disk, with a ledger of everything that ever became durable: what the others saw is held against it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -9,11 +9,12 @@ use parking_lot::Mutex;
 use soloist::{
     clock::Clock,
     core::{
+        history::HistoryEvent,
         ids::{Arrival, ExecutionId, InstanceKey, Revision},
         instance::Instance,
         partitioning::PartitionId,
-        status::{Status, Transition},
-        time::{Now, Steady, Timestamp},
+        queue::QueuedStart,
+        status::Status,
     },
     store::{
         Batch, Claim, CommitError, ReadError, Row, RowKey, Store, Table, Write,
@@ -21,6 +22,8 @@ use soloist::{
         record,
     },
 };
+
+use crate::{entry::Entry, rows::Rows};
 
 /// The memory store as one server sees it; all servers share the ledger.
 pub struct Disk {
@@ -34,25 +37,32 @@ pub struct Disk {
 pub struct Ledger {
     keys: HashMap<Arrival, InstanceKey>,
     pub instances: BTreeMap<InstanceKey, Entry>,
+    rows: Rows,
     revisions: HashMap<PartitionId, Revision>,
-    /// Grants and ends of leases that nobody has fetched yet.
+    /// What nobody has fetched yet.
     pub news: Vec<(InstanceKey, News)>,
     /// What must never become durable, but did.
     pub wrong: Option<String>,
 }
 
-/// One instance as it became durable.
-pub struct Entry {
-    pub latest: Instance,
-    pub transitions: Vec<Transition>,
-}
-
 #[derive(Clone, Debug)]
 pub enum News {
-    Granted { worker: String, execution: ExecutionId, token: u64, attempt: u32 },
-    LeaseEnded { token: u64 },
+    /// The first transition of a life.
+    Born,
+    Granted {
+        worker: String,
+        execution: ExecutionId,
+        token: u64,
+        attempt: u32,
+    },
+    LeaseEnded {
+        token: u64,
+    },
     EventRaised,
     Moved,
+    /// It was suspended, or resumed.
+    Paced,
+    Purged,
 }
 
 impl Disk {
@@ -111,6 +121,24 @@ impl Ledger {
         self.revisions.get(&PartitionId::of(key)).map_or(0, |revision| revision.0)
     }
 
+    /// The instance as it is durable, if callers can find it.
+    pub fn there(&self, key: &InstanceKey) -> Option<&Instance> {
+        self.instances.get(key).filter(|entry| entry.is_there()).map(|entry| &entry.latest)
+    }
+
+    /// The starts that wait, in their order.
+    pub fn queue(&self, key: &InstanceKey) -> Vec<QueuedStart> {
+        self.instances
+            .get(key)
+            .map(|entry| self.rows.queue(entry.latest.arrival).cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// The history of the latest execution.
+    pub fn history(&self, key: &InstanceKey) -> Vec<HistoryEvent> {
+        self.instances.get(key).map(|entry| self.rows.history(entry.latest.arrival)).unwrap_or_default()
+    }
+
     pub fn wrong(&mut self, what: String) {
         self.wrong.get_or_insert(what);
     }
@@ -118,35 +146,33 @@ impl Ledger {
     fn note(&mut self, batches: &[Batch], clock: &dyn Clock) {
         for batch in batches {
             self.revisions.insert(batch.partition, batch.revision);
-            let puts = || {
-                batch.writes.iter().filter_map(|write| match write {
-                    Write::Put { table, key, bytes } => Some((*table, *key, bytes)),
-                    Write::Delete { .. } | Write::DeleteThrough { .. } => None,
-                })
-            };
-            let records = |(table, key, bytes): (Table, RowKey, &Vec<u8>)| {
-                let decoded =
-                    (table == Table::Record).then(|| record::decode_instance(key.arrival, bytes, clock.now()));
-                decoded.map(|decoded| decoded.expect("what was just written can be read"))
-            };
-            for (key, instance) in puts().filter_map(records) {
-                self.keys.insert(instance.arrival, key);
-            }
-            for put in puts() {
-                match put.0 {
-                    Table::Transition => self.transition(put.1, put.2),
-                    Table::Record => {
-                        let Some((key, instance)) = records(put) else { continue };
-                        if instance.revision > batch.revision {
-                            self.wrong(format!(
-                                "{key:?} is durable at {}, its partition at {}",
-                                instance.revision, batch.revision
-                            ));
-                        }
-                        self.record(key, instance);
-                    }
-                    Table::Payload | Table::Event | Table::Queue | Table::History | Table::Request => {}
+            let mut touched = BTreeSet::new();
+            for write in &batch.writes {
+                if let Write::Put { table: Table::Record, key, bytes } = write {
+                    let (of, _) = decode(*key, bytes, clock);
+                    self.keys.insert(key.arrival, of);
                 }
+            }
+            for write in &batch.writes {
+                let (Write::Put { table, key, .. }
+                | Write::Delete { table, key }
+                | Write::DeleteThrough { table, key }) = write;
+                touched.insert(key.arrival);
+                let taken = self.rows.note(write);
+                match write {
+                    Write::Put { table: Table::Transition, key, bytes } => self.transition(*key, bytes),
+                    Write::Put { table: Table::Record, key, bytes } => self.record(*key, bytes, batch.revision, clock),
+                    Write::Delete { .. } if *table == Table::Record => self.forgotten(key.arrival),
+                    Write::Put { .. } | Write::Delete { .. } | Write::DeleteThrough { .. } => {}
+                }
+                if let (Some(taken), Some(of)) = (taken, self.keys.get(&key.arrival))
+                    && let Some(entry) = self.instances.get_mut(of)
+                {
+                    entry.taken = Some(taken);
+                }
+            }
+            for arrival in touched {
+                self.check_rows(arrival);
             }
         }
     }
@@ -156,96 +182,54 @@ impl Ledger {
             return self.wrong(format!("a transition {} of nobody", row.number));
         };
         let transition = record::decode_transition(&key, row.number, bytes).expect("what was just written can be read");
-        let known = self.instances.get(&key).and_then(|entry| entry.transitions.last());
-        if let Some(fault) = follows(known, &transition) {
+        let entry = self.instances.entry(key.clone()).or_insert_with(|| Entry::new(row.arrival, &transition));
+        let before = entry.transitions().last().map(|before| before.view.execution.status);
+        let is_paced = [before, Some(transition.view.execution.status)].contains(&Some(Status::Suspended));
+        let is_birth = transition.sequence == 1;
+        if let Err(fault) = entry.moved(transition) {
             return self.wrong(format!("{key:?}: {fault}"));
         }
-        self.news.push((key.clone(), News::Moved));
-        match self.instances.get_mut(&key) {
-            Some(entry) => entry.transitions.push(transition),
-            None => {
-                let latest = Instance::create(
-                    row.arrival,
-                    transition.view.execution.id,
-                    &transition.view.execution.spec,
-                    false,
-                    Revision(0),
-                    Now { wall: Timestamp(0), steady: Steady(0) },
-                );
-                self.instances.insert(key, Entry { latest, transitions: vec![transition] });
-            }
-        }
+        self.news.extend(is_birth.then(|| (key.clone(), News::Born)));
+        self.news.extend(is_paced.then(|| (key.clone(), News::Paced)));
+        self.news.push((key, News::Moved));
     }
 
-    fn record(&mut self, key: InstanceKey, next: Instance) {
+    fn record(&mut self, row: RowKey, bytes: &[u8], durable: Revision, clock: &dyn Clock) {
+        let (key, next) = decode(row, bytes, clock);
         let Some(entry) = self.instances.get_mut(&key) else {
             return self.wrong(format!("{key:?} became durable without a transition"));
         };
-        let before = std::mem::replace(&mut entry.latest, next.clone());
-        if next.inbox_last > before.inbox_last {
-            self.news.push((key.clone(), News::EventRaised));
-        }
-        let last = entry.transitions.last().map_or(0, |transition| transition.sequence);
-        let proof_of = |instance: &Instance| instance.lease.as_ref().map(|lease| lease.proof());
         let mut faults = Vec::new();
-        if before.arrival != next.arrival {
-            faults.push("it arrived a second time".into());
+        if next.revision > durable {
+            faults.push(format!("durable at {}, its partition at {durable}", next.revision));
         }
-        if next.revision <= before.revision {
-            faults.push(format!("revision {} after {}", next.revision, before.revision));
-        }
-        if next.sequence != last {
-            faults.push(format!("its record is at transition {}, its transitions at {last}", next.sequence));
-        }
-        if next.fencing_token < before.fencing_token {
-            faults.push(format!("token {} after {}", next.fencing_token, before.fencing_token));
-        }
-        if let (Some(proof), Some(lease)) =
-            (proof_of(&next).filter(|proof| proof_of(&before) != Some(*proof)), &next.lease)
-        {
-            if let Some(former) = proof_of(&before) {
-                faults.push(format!("granted with token {} while the lease {} stood", proof.token, former.token));
-            }
-            if proof.token <= before.fencing_token {
-                faults.push(format!("granted with token {} after {}", proof.token, before.fencing_token));
-            }
-            let granted = News::Granted {
-                worker: lease.worker.to_string(),
-                execution: lease.execution,
-                token: proof.token.0,
-                attempt: next.execution.attempt,
-            };
-            self.news.push((key.clone(), granted));
-        }
-        if let Some(former) = proof_of(&before).filter(|former| proof_of(&next) != Some(*former)) {
-            self.news.push((key.clone(), News::LeaseEnded { token: former.token.0 }));
-        }
+        let (news, wrong) = entry.recorded(next);
+        faults.extend(wrong);
+        self.news.extend(news.into_iter().map(|news| (key.clone(), news)));
         if let Some(fault) = faults.into_iter().next() {
+            self.wrong(format!("{key:?}: {fault}"));
+        }
+    }
+
+    fn forgotten(&mut self, arrival: Arrival) {
+        let Some(entry) = self.keys.get(&arrival).and_then(|key| self.instances.get_mut(key)) else { return };
+        let news = entry.forget().map(|news| (entry.key.clone(), news));
+        let purge = (!entry.was_purged()).then(|| (entry.key.clone(), News::Purged));
+        let news: Vec<(InstanceKey, News)> = news.into_iter().chain(purge).collect();
+        self.news.extend(news);
+    }
+
+    /// The rows of an instance are those that it refers to, and no others.
+    fn check_rows(&mut self, arrival: Arrival) {
+        let entry = self.keys.get(&arrival).and_then(|key| self.instances.get(key));
+        let entry = entry.filter(|entry| entry.latest.arrival == arrival && entry.is_recorded());
+        if let Err(fault) = self.rows.check(arrival, entry.map(|entry| &entry.latest)) {
+            let key = self.keys.get(&arrival).cloned();
             self.wrong(format!("{key:?}: {fault}"));
         }
     }
 }
 
-/// What is wrong with a transition after the one before it.
-fn follows(before: Option<&Transition>, next: &Transition) -> Option<String> {
-    let expected = before.map_or(1, |before| before.sequence + 1);
-    if next.sequence != expected {
-        return Some(format!("transition {} came where {expected} was due", next.sequence));
-    }
-    let before = before?;
-    let (was, is) = (&before.view.execution, &next.view.execution);
-    if next.view.revision <= before.view.revision {
-        return Some(format!("transition {} has revision {}", next.sequence, next.view.revision));
-    }
-    if is.last_updated_at <= was.last_updated_at {
-        return Some(format!("transition {} goes back in time", next.sequence));
-    }
-    let continued = is.status == Status::Running;
-    if was.id != is.id && was.status.is_live() && !continued {
-        return Some(format!("execution {} was started while {} was live", is.id, was.id));
-    }
-    if was.id == is.id && !was.status.is_live() {
-        return Some(format!("execution {} went on after its end", is.id));
-    }
-    None
+fn decode(row: RowKey, bytes: &[u8], clock: &dyn Clock) -> (InstanceKey, Instance) {
+    record::decode_instance(row.arrival, bytes, clock.now()).expect("what was just written can be read")
 }

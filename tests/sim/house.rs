@@ -35,6 +35,10 @@ pub struct House {
     stage: Stage,
     dice: Arc<Dice>,
     entropy: Arc<Dice>,
+    /// How long requests are remembered.
+    pub memory: Span,
+    /// After what time instances that have ended are purged.
+    pub retention: Option<Span>,
     /// How often the disk takes long, in a hundred flushes, and how long.
     slow: (u64, i64),
     boot: Cell<u64>,
@@ -91,8 +95,10 @@ impl House {
         let entropy = Arc::new(Dice::new(dice.roll()));
         let disk = Arc::new(Disk::new(Arc::new(stage.clock(0))));
         let slow = *dice.pick(&[(0, 0), (5, 500 * MILLI), (2, 5 * SECOND), (1, 25 * SECOND), (100, SECOND)]);
+        let memory = Span::from_secs(*dice.pick(&[24 * 3600, 24 * 3600, 40]));
+        let retention = *dice.pick(&[None, None, Some(Span::from_secs(20))]);
         let inside = RefCell::new(Inside { disk, server: None });
-        House { stage: stage.clone(), dice: dice.clone(), entropy, slow, boot: Cell::new(0), inside }
+        House { stage: stage.clone(), dice: dice.clone(), entropy, memory, retention, slow, boot: Cell::new(0), inside }
     }
 
     pub fn disk(&self) -> Arc<Disk> {
@@ -117,8 +123,8 @@ impl House {
         let disk = Arc::new(self.disk().reopen(clock.clone()));
         let config = Config {
             lease_ttl: Span::from_micros(LEASE),
-            request_memory: Span::from_secs(24 * 3600),
-            retention: None,
+            request_memory: self.memory,
+            retention: self.retention,
             watchers_max: 1000,
             workers_max: 1000,
         };

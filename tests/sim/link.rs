@@ -28,6 +28,8 @@ pub enum ToWorker {
     },
     Run(InstanceKey, Box<Run>),
     Event(Proof, u64),
+    /// Whether to pause.
+    Pace(Proof, bool),
     Cancel(Proof),
     HeartbeatAcked {
         sequence: u64,
@@ -223,7 +225,11 @@ async fn speak(world: &World, engine: &Engine, link: &Link, session: &Session) -
                     session.events_sent(claim, event.sequence);
                 }
             },
-            Mail::Pace(_) => {}
+            Mail::Pace(claim) => {
+                if let Some((_, proof, suspended)) = session.take_pace(claim) {
+                    link.say(world, ToWorker::Pace(proof, suspended));
+                }
+            }
             Mail::Cancel(_, proof, _) => link.say(world, ToWorker::Cancel(proof)),
         }
     }

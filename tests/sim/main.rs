@@ -6,12 +6,14 @@
 mod client;
 mod dice;
 mod disk;
+mod entry;
 mod house;
 mod kept;
 mod link;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod play;
+mod rows;
 mod stage;
 mod tales;
 mod watcher;

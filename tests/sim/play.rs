@@ -8,7 +8,14 @@ use std::{
 
 use soloist::{
     checker::{self, Rules},
-    core::ids::InstanceKey,
+    core::{
+        history::Happened,
+        ids::{Arrival, ExecutionId, InstanceKey},
+        instance::Instance,
+        rejection::Rejection,
+        status::{Execution, Status},
+    },
+    engine::{Engine, Refusal, history::What},
     store::memory::Fault,
 };
 
@@ -22,6 +29,11 @@ use crate::{
 
 /// Virtual time after which everything must have come to its end once it is calm.
 const CALM_MAX: i64 = 600 * SECOND;
+/// Virtual time for which a play goes on in calm where nobody waits for it to come to rest.
+#[cfg(feature = "mutants")]
+const LULL: i64 = 60 * SECOND;
+/// Virtual time within which a restarted server answers.
+const COMPARE_MAX: i64 = 60 * SECOND;
 /// Steps of one play: more of them are a loop.
 const STEPS_MAX: u64 = 400_000;
 
@@ -51,21 +63,26 @@ pub fn play(seed: u64) -> Result<Tally, String> {
     }
 }
 
+/// Plays a seed, and lets the checker judge by what was seen from outside alone. Nothing if the play can't go on.
+#[cfg(feature = "mutants")]
+pub fn judged_from_outside(seed: u64) -> Option<checker::Verdict> {
+    let world = World::new(seed);
+    world.witness().is_outside = true;
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        let calm_at = enter(&world)?;
+        let mut steps = Steps { taken: 0, trace: 0 };
+        steps.take_until(&world, calm_at, || false)?;
+        world.calm.set(true);
+        steps.take_until(&world, calm_at + LULL, || has_come_to_rest(&world))
+    }));
+    let rules = rules(&world);
+    let verdict = checker::check(&world.witness().history, &rules);
+    world.stage.clear();
+    matches!(played, Ok(Ok(()))).then_some(verdict)
+}
+
 fn run(world: &Rc<World>) -> Result<Tally, String> {
-    let dice = &world.dice;
-    world.house.start()?;
-    for number in 0..dice.between(1, 5).unsigned_abs() {
-        world.stage.spawn(client::client(world.clone(), number));
-    }
-    for number in 0..dice.between(1, 4).unsigned_abs() {
-        world.stage.spawn(worker::worker(world.clone(), number));
-    }
-    for number in 0..dice.between(0, 5).unsigned_abs() {
-        world.stage.spawn(watcher::watcher(world.clone(), number));
-    }
-    world.stage.spawn(misfortune(world.clone()));
-    let begin = world.stage.now();
-    let calm_at = begin + dice.between(10, 90) * SECOND;
+    let calm_at = enter(world)?;
     let mut steps = Steps { taken: 0, trace: 0 };
 
     steps.take_until(world, calm_at, || false)?;
@@ -79,6 +96,25 @@ fn run(world: &Rc<World>) -> Result<Tally, String> {
     let calls = world.witness().history.calls();
     let undecided = judge(world)?;
     Ok(Tally { steps: steps.taken, calls, undecided, trace: steps.trace })
+}
+
+/// The server starts, and everybody comes. Answers when it gets calm.
+fn enter(world: &Rc<World>) -> Result<i64, String> {
+    let dice = &world.dice;
+    world.house.start()?;
+    for number in 0..dice.between(1, 5).unsigned_abs() {
+        world.stage.spawn(client::client(world.clone(), number));
+    }
+    for number in 0..dice.between(1, 4).unsigned_abs() {
+        world.stage.spawn(worker::worker(world.clone(), number));
+    }
+    for number in 0..dice.between(0, 5).unsigned_abs() {
+        world.stage.spawn(watcher::watcher(world.clone(), number));
+    }
+    world.stage.spawn(misfortune(world.clone()));
+    world.stage.spawn(keeper(world.clone()));
+    world.stage.spawn(sweeper(world.clone()));
+    Ok(world.stage.now() + dice.between(10, 90) * SECOND)
 }
 
 struct Steps {
@@ -130,6 +166,41 @@ impl Steps {
     }
 }
 
+/// Purges what has outlived the retention.
+async fn sweeper(world: Rc<World>) {
+    while world.house.retention.is_some() {
+        world.rest(10 * SECOND).await;
+        let mut after = Some(Arrival(0));
+        while let Some(from) = after {
+            let swept = world.house.call(i64::MAX, async |engine| engine.stepper().sweep_next(from).await).await;
+            after = match swept {
+                Reply::Answered(Ok(swept)) => swept.next,
+                Reply::Answered(Err(Refusal::Unavailable(_) | Refusal::OutcomeUnknown(_)))
+                | Reply::Lost
+                | Reply::Refused => None,
+                Reply::Answered(Err(other)) => {
+                    world.witness().object(format!("a sweep has ended with {other}"));
+                    None
+                }
+            };
+        }
+    }
+}
+
+/// Once it is calm, goes on with whatever is suspended.
+async fn keeper(world: Rc<World>) {
+    loop {
+        world.stage.sleep(5 * SECOND).await;
+        if !world.calm.get() {
+            continue;
+        }
+        let unfinished = world.witness().unfinished();
+        for (key, _, _) in unfinished.iter().filter(|(.., is_suspended)| *is_suspended) {
+            client::resume(&world, "client keeper", key, None, i64::MAX).await;
+        }
+    }
+}
+
 /// Crashes, failing disks, clocks that jump, until it gets calm.
 async fn misfortune(world: Rc<World>) {
     let dice = world.dice.clone();
@@ -171,7 +242,7 @@ async fn revive(world: &World) {
 /// Nothing is live, nobody waits, and every watcher has seen everything.
 fn has_come_to_rest(world: &World) -> bool {
     let witness = world.witness();
-    let all_seen = world.seen.borrow().values().all(|(key, sequence)| *sequence == witness.transitions(key));
+    let all_seen = world.seen.borrow().values().all(|watching| witness.has_seen_all(watching));
     world.calm.get()
         && world.house.is_up()
         && world.house.is_quiet()
@@ -186,8 +257,8 @@ fn complain(world: &World) -> String {
         .seen
         .borrow()
         .iter()
-        .filter(|(_, (key, sequence))| *sequence != witness.transitions(key))
-        .map(|(name, (key, sequence))| format!("{name} has seen {sequence} of {} of {key:?}", witness.transitions(key)))
+        .filter(|(_, watching)| !witness.has_seen_all(watching))
+        .map(|(name, watching)| format!("{name} has not seen all: {watching:?}"))
         .collect();
     let waiting: Vec<&String> = witness.open.values().filter(|call| call.starts_with("client")).collect();
     format!(
@@ -203,20 +274,39 @@ fn compare(world: &Rc<World>, steps: &mut Steps) -> Result<(), String> {
     world.house.start()?;
     let engine = world.house.engine().ok_or("the server is not there")?;
     let ledger = world.house.disk().ledger.clone();
-    let expected: BTreeMap<InstanceKey, _> =
-        ledger.lock().instances.iter().map(|(key, entry)| (key.clone(), entry.latest.clone())).collect();
+    let expected: BTreeMap<InstanceKey, Option<Instance>> = ledger
+        .lock()
+        .instances
+        .iter()
+        .map(|(key, e)| (key.clone(), Some(e.latest.clone()).filter(|_| e.is_there())))
+        .collect();
     let outcome: Rc<std::cell::RefCell<Vec<String>>> = Rc::default();
     let left = Rc::new(std::cell::Cell::new(expected.len() + 1));
-    let requests = world.witness().requests();
+    let requests = world.witness().requests(2 * COMPARE_MAX);
     for (key, instance) in expected {
         let (engine, outcome, left) = (engine.clone(), outcome.clone(), left.clone());
+        let ledger = world.house.disk().ledger.clone();
         world.stage.spawn(async move {
-            match engine.status(&key, None, false).await {
-                Ok(found)
-                    if found.status.view.execution == instance.execution
-                        && found.status.view.revision == instance.revision
-                        && found.status.view.fencing_token == instance.fencing_token => {}
-                found => outcome.borrow_mut().push(format!("{key:?}: {instance:?} came back as {found:?}")),
+            let queue: Vec<ExecutionId> = ledger.lock().queue(&key).iter().map(|start| start.execution).collect();
+            let found = engine.status(&key, None, false).await;
+            let is_same = match (&found, &instance) {
+                (Ok(found), Some(instance)) => {
+                    let view = &found.status.view;
+                    is_same(&view.execution, &instance.execution)
+                        && (view.revision, view.fencing_token) == (instance.revision, instance.fencing_token)
+                        && found.queue.iter().map(|start| start.execution).eq(queue)
+                }
+                (Err(Refusal::Rejected(rejection)), None) => matches!(**rejection, Rejection::NotFound { .. }),
+                (_, _) => false,
+            };
+            if !is_same {
+                outcome.borrow_mut().push(format!("{key:?}: {instance:?} came back as {found:?}"));
+            }
+            if let Some(instance) = instance {
+                let happened = ledger.lock().history(&key).into_iter().map(|event| event.happened).collect();
+                if let Err(wrong) = tell(&engine, &key, &instance, happened).await {
+                    outcome.borrow_mut().push(format!("{key:?}: its history is told as {wrong}: {instance:?}"));
+                }
             }
             left.set(left.get() - 1);
         });
@@ -238,7 +328,7 @@ fn compare(world: &Rc<World>, steps: &mut Steps) -> Result<(), String> {
             left.set(left.get() - 1);
         });
     }
-    let until = world.stage.now() + 60 * SECOND;
+    let until = world.stage.now() + COMPARE_MAX;
     steps.take_until(world, until, || left.get() == 0)?;
     match outcome.borrow().first() {
         Some(wrong) => Err(wrong.clone()),
@@ -247,12 +337,46 @@ fn compare(world: &Rc<World>, steps: &mut Steps) -> Result<(), String> {
     }
 }
 
+/// Whether its history is told as it was: its beginning, what is on the disk, its end.
+async fn tell(engine: &Engine, key: &InstanceKey, instance: &Instance, happened: Vec<Happened>) -> Result<(), String> {
+    let mut history = engine.history(key, Some(instance.execution.id)).await.map_err(|refusal| refusal.to_string())?;
+    let mut chapters = Vec::new();
+    while let Some(chapter) = history.next().await.map_err(|refusal| refusal.to_string())? {
+        chapters.push(chapter.what);
+    }
+    let begins = matches!(chapters.first(), Some(What::Started { .. }));
+    let ends = match chapters.last() {
+        Some(What::Completed { .. }) => instance.execution.status == Status::Completed,
+        Some(What::Failed { .. }) => instance.execution.status == Status::Failed,
+        Some(What::Terminated { .. }) => instance.execution.status == Status::Terminated,
+        _ => instance.execution.status.is_live(),
+    };
+    let middle = chapters.iter().filter_map(|what| match what {
+        What::Happened(happened) => Some(happened),
+        _ => None,
+    });
+    let is_whole = begins && ends && middle.eq(&happened);
+    if is_whole { Ok(()) } else { Err(format!("{chapters:?}, not {happened:?}")) }
+}
+
+/// Whether it is the same execution: a new server measures the time that is left anew.
+fn is_same(found: &Execution, durable: &Execution) -> bool {
+    let scheduled = found.scheduled.is_some() == durable.scheduled.is_some();
+    scheduled && Execution { scheduled: None, ..found.clone() } == Execution { scheduled: None, ..durable.clone() }
+}
+
 /// What the checker says of everything that was seen; how many ids it could not decide on.
 fn judge(world: &World) -> Result<usize, String> {
-    let rules = Rules::default();
     if let Some(strayed) = world.witness().strayed() {
         return Err(strayed);
     }
+    let rules = rules(world);
     let verdict = checker::check(&world.witness().history, &rules);
     if verdict.violations.is_empty() { Ok(verdict.undecided.len()) } else { Err(verdict.to_string()) }
+}
+
+/// What the checker may take for granted.
+fn rules(world: &World) -> Rules {
+    let remember_for = world.witness().remembered().unsigned_abs();
+    Rules { remember_for, sweeps: world.house.retention.is_some(), ..Rules::default() }
 }

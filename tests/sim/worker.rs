@@ -59,6 +59,8 @@ struct Held {
     lease_end: i64,
     begun_at: i64,
     events: u64,
+    /// It was told to pause, and not to go on since.
+    is_paused: bool,
 }
 
 #[derive(Clone, PartialEq)]
@@ -216,6 +218,8 @@ impl Worker {
             world.stage.sleep(delay).await;
             serve(world, link, register).await;
         });
+        // The new stream tells which runs are to pause.
+        self.runs.values_mut().for_each(|held| held.is_paused = false);
         self.heartbeat_at = now + HEARTBEAT;
         self.heard_at = now;
         self.registered_at = i64::MAX;
@@ -255,7 +259,7 @@ impl Worker {
             let since = held.begun_at.max(self.registered_at);
             // Behind a slow flush there may be an end that is not durable yet: then events are rightly held back.
             if !self.world.house.is_slow() {
-                self.world.witness().listens(&held.key, held.proof, since, held.events);
+                self.world.witness().listens(&held.key, held.proof, since, held.events, held.is_paused);
             }
             if now >= done_at {
                 self.finish(claim);
@@ -424,6 +428,7 @@ impl Worker {
             ToWorker::Registered { continued } => self.registered(&continued),
             ToWorker::Run(key, run) => self.take(key, &run),
             ToWorker::Event(proof, number) => self.event(proof, number),
+            ToWorker::Pace(proof, suspended) => self.pace(proof, suspended),
             ToWorker::Cancel(proof) => self.cancel(proof),
             ToWorker::HeartbeatAcked { sequence, renewed } => {
                 let renewed: BTreeSet<ClaimId> = renewed.iter().map(|proof| proof.claim).collect();
@@ -496,6 +501,7 @@ impl Worker {
             lease_end: 0,
             begun_at: world.stage.now(),
             events: 0,
+            is_paused: false,
         };
         self.runs.insert(claim, held);
         match world.dice.below(20) {
@@ -514,6 +520,10 @@ impl Worker {
         self.world.stage.tell(|| format!("{} gets event {number} for token {}", self.name, proof.token));
         let Some(held) = self.runs.get_mut(&proof.claim) else { return };
         self.world.witness().delivered(&held.key, number, held.execution);
+        if held.is_paused {
+            let what = format!("{:?}: a worker got event {number} after it was told to pause", held.key);
+            self.world.witness().object(what);
+        }
         if number <= held.events {
             return;
         }
@@ -526,6 +536,17 @@ impl Worker {
             let body = ReportBody::EventsAcked { through: number };
             self.report(proof.claim, What::Report, Report::EventsAcked, body);
         }
+    }
+
+    /// It is told to pause, or to go on.
+    fn pace(&mut self, proof: Proof, suspended: bool) {
+        self.world.stage.tell(|| format!("{} is to pause token {}: {suspended}", self.name, proof.token));
+        let Some(held) = self.runs.get_mut(&proof.claim) else { return };
+        if held.is_paused == suspended {
+            let what = format!("{:?}: a worker was told twice whether to pause: {suspended}", held.key);
+            self.world.witness().object(what);
+        }
+        held.is_paused = suspended;
     }
 
     fn cancel(&mut self, proof: Proof) {

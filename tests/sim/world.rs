@@ -7,14 +7,14 @@ use std::{
     sync::Arc,
 };
 
-use soloist::core::ids::{InstanceId, InstanceKey, Name, TaskHub};
+use soloist::core::ids::{ExecutionId, InstanceId, InstanceKey, Name, TaskHub};
 
 use crate::{
     client::Asked,
     dice::Dice,
     house::House,
     stage::{SECOND, Stage},
-    witness::Witness,
+    witness::{Watching, Witness},
 };
 
 pub struct World {
@@ -29,7 +29,9 @@ pub struct World {
     /// No more faults and no more starts: everything that is live comes to its end.
     pub calm: Cell<bool>,
     /// How far each watcher that watches has come.
-    pub seen: RefCell<BTreeMap<String, (InstanceKey, u64)>>,
+    pub seen: RefCell<BTreeMap<String, Watching>>,
+    /// The executions that callers have heard of, for whoever asks about one.
+    pub heard: RefCell<Vec<(InstanceKey, ExecutionId)>>,
 }
 
 impl World {
@@ -37,7 +39,7 @@ impl World {
         let dice = Arc::new(Dice::new(seed));
         let stage = Stage::new(1_700_000_000 * SECOND);
         let house = House::new(&stage, &dice);
-        let witness = Witness::new(&stage, house.disk().ledger.clone());
+        let witness = Witness::new(&stage, house.disk().ledger.clone(), house.memory);
         let count = dice.between(1, 3);
         let id = |n| InstanceId::parse(&format!("i{n}")).expect("a valid id");
         Rc::new(World {
@@ -45,6 +47,7 @@ impl World {
             functions: ["f", "g"].map(name).to_vec(),
             calm: Cell::new(false),
             seen: RefCell::default(),
+            heard: RefCell::default(),
             witness: RefCell::new(witness),
             asked: RefCell::default(),
             stage,
@@ -59,6 +62,14 @@ impl World {
 
     pub fn any_key(&self) -> InstanceKey {
         self.dice.pick(&self.keys).clone()
+    }
+
+    /// An execution of the instance that somebody has heard of, one of the newest.
+    pub fn any_execution(&self, key: &InstanceKey) -> Option<ExecutionId> {
+        let heard = self.heard.borrow();
+        let of_key: Vec<ExecutionId> =
+            heard.iter().rev().filter(|(of, _)| of == key).map(|(_, id)| *id).take(6).collect();
+        (!of_key.is_empty()).then(|| *self.dice.pick(&of_key))
     }
 
     /// Rests for up to so long.

@@ -8,7 +8,10 @@ use std::{
 
 use crate::checker::{
     Rules,
-    history::{Answer, Call, ItemKind, Operation, Record, Report, Sighting, Status, Tick},
+    history::{
+        Answer, Call, Item, ItemKind, Operation, Outcome, Policy, Record, Report, Sighting, Status, Tick, Watch,
+    },
+    lives::Lives,
     model::{Ask, Body, Facts, Name, Op, Seen, Start, Told, Visit},
 };
 
@@ -23,8 +26,12 @@ pub struct Case {
     pub visit_sources: Vec<Source>,
     /// Whether it is a piece from the middle.
     pub is_piece: bool,
-    /// The executions that some call was told that it began.
+    /// The executions that some call was told that it began, or put into the queue.
     pub claimed: Rc<HashSet<Name>>,
+    /// Whether starts may have waited before the first of the calls.
+    pub may_hide: bool,
+    /// Whether events may be numbered anew, in another life of the id.
+    pub may_be_purged: bool,
     /// All names are lower than this.
     pub names: usize,
 }
@@ -39,8 +46,10 @@ pub enum Source {
 }
 
 /// The transitions that somebody saw, by revision, with their numbers where they are known.
-#[derive(Default)]
-struct Passage(BTreeMap<u64, (Visit, Option<u64>, Source)>);
+struct Passage {
+    lives: Lives,
+    visits: BTreeMap<u64, (Visit, Option<u64>, Source)>,
+}
 
 #[derive(Default)]
 struct Names<'a>(HashMap<&'a str, Name>);
@@ -55,21 +64,17 @@ impl Case {
             }
         }
         case.forget_lone_requests();
-        let mut passage = Passage::default();
+        let mut passage = Passage { lives: Lives::of(record), visits: BTreeMap::new() };
         for (watch_index, watch) in record.watches.iter().enumerate() {
             for (index, item) in watch.items.iter().enumerate() {
                 let source = Source::Item { watch: watch_index, item: index };
-                let seen = names.seen(&item.seen);
                 match item.kind {
-                    ItemKind::Current | ItemKind::Resync => {
-                        let (called, returned) = (watch.opened, item.at);
-                        let told = Some(Told::Status);
-                        case.push(
-                            Op { called, returned, ask: Ask::Read, told, begins: None, seen: Some(seen) },
-                            source,
-                        );
+                    ItemKind::Current | ItemKind::Resync | ItemKind::Waiting => {
+                        case.push(names.look(watch, item), source);
                     }
-                    ItemKind::Transition => passage.add(seen, item.at, Some(item.sequence), source),
+                    ItemKind::Transition => passage.add(names.seen(&item.seen), item.at, Some(item.sequence), source),
+                    // The call that did it tells of it.
+                    ItemKind::Withdrawn | ItemKind::Purged { .. } => {}
                 }
             }
         }
@@ -81,6 +86,8 @@ impl Case {
             passage.add(Seen { execution, status: Status::Running, revision, token }, grant.at, None, source);
         }
         case.claimed = Rc::new(case.ops.iter().filter_map(Op::claims).collect());
+        case.may_hide = !rules.begins_empty || case.ops.iter().any(Op::may_wait);
+        case.may_be_purged = record.may_be_purged(rules);
         case.names = names.0.len();
         (case.visits, case.visit_sources) = passage.visits(rules.begins_empty);
         case
@@ -94,24 +101,21 @@ impl Case {
     /// A request id that is never used again makes no difference.
     fn forget_lone_requests(&mut self) {
         let mut uses: HashMap<Name, usize> = HashMap::new();
-        for op in &self.ops {
-            if let Ask::Start(Start { request: Some((request, _)), .. }) = op.ask {
-                *uses.entry(request).or_default() += 1;
-            }
+        for (request, _) in self.ops.iter().filter_map(|op| op.ask.request()) {
+            *uses.entry(request).or_default() += 1;
         }
         for op in &mut self.ops {
-            if let Ask::Start(start) = &mut op.ask
-                && start.request.is_some_and(|(request, _)| uses[&request] == 1)
+            if op.ask.request().is_some_and(|(request, _)| uses[&request] == 1)
                 && !matches!(op.told, Some(Told::Deduplicated(..) | Told::RequestIdReused))
             {
-                start.request = None;
+                op.ask.forget_request();
             }
         }
     }
 
     /// What the model knows of these calls from outside.
     pub fn facts<'a>(&'a self, rules: &'a Rules) -> Facts<'a> {
-        let with_request = |op: &&Op| matches!(&op.ask, Ask::Start(Start { request: Some(_), .. }));
+        let with_request = |op: &&Op| op.ask.request().is_some();
         let in_order = |mut times: Vec<Tick>| {
             times.sort_unstable();
             times
@@ -121,6 +125,7 @@ impl Case {
             rules,
             is_piece: self.is_piece,
             claimed: &self.claimed,
+            may_hide: self.may_hide,
             granted: grants.map(|visit| (visit.seen.revision, visit.seen.execution)).collect(),
             requests_called: in_order(self.ops.iter().filter(with_request).map(|op| op.called).collect()),
             requests_returned: in_order(self.ops.iter().filter(with_request).map(|op| op.returned).collect()),
@@ -133,7 +138,7 @@ impl Passage {
         // A token is the revision of its grant.
         let is_grant = seen.token == Some(seen.revision);
         let visit = Visit { seen, by, is_next: false, is_grant };
-        let (known, number, first) = self.0.entry(seen.revision).or_insert((visit, sequence, source));
+        let (known, number, first) = self.visits.entry(seen.revision).or_insert((visit, sequence, source));
         known.is_grant |= is_grant;
         *number = number.or(sequence);
         if by < known.by {
@@ -142,13 +147,15 @@ impl Passage {
     }
 
     fn visits(self, begins_empty: bool) -> (Vec<Visit>, Vec<Source>) {
-        let mut before = begins_empty.then_some(0);
+        let lives = self.lives;
+        let mut before = begins_empty.then_some((0, 0));
         let number = |(mut visit, sequence, source): (Visit, Option<u64>, Source)| {
-            visit.is_next = before.is_some() && sequence == before.map(|before| before + 1);
-            before = sequence;
+            let place = sequence.map(|sequence| (lives.of_revision(visit.seen.revision), sequence));
+            visit.is_next = before.is_some() && place == before.map(|(life, before)| (life, before + 1));
+            before = place;
             (visit, source)
         };
-        self.0.into_values().map(number).unzip()
+        self.visits.into_values().map(number).unzip()
     }
 }
 
@@ -166,16 +173,25 @@ impl<'a> Names<'a> {
             None => None,
         };
         let expected = |names: &mut Names<'a>, id: &'a Option<String>| id.as_ref().map(|id| names.name(id));
+        let request = operation.call.request().map(|request| (self.name(&request.id), request.digest));
         let ask = match &operation.call {
             Call::Start(start) => Ask::Start(Start {
                 policy: start.policy,
                 function: self.name(&start.function),
                 replaceable: start.replaceable.clone(),
-                request: start.request.as_ref().map(|request| (self.name(&request.id), request.digest)),
+                max_queue: start.max_queue,
+                signal: start.signal,
+                request,
             }),
+            Call::Restart { expected: id, .. } => Ask::Restart { expected: expected(self, id), request },
             Call::Terminate { expected: id } => Ask::Terminate { expected: expected(self, id) },
-            // Without an answer these two tell nothing.
+            Call::TerminateExecution { execution } => Ask::TerminateOf(self.name(execution)),
+            Call::Suspend { expected: id } => Ask::Suspend { expected: expected(self, id) },
+            Call::Resume { expected: id } => Ask::Resume { expected: expected(self, id) },
+            Call::Purge { expected: id } => Ask::Purge { expected: expected(self, id) },
+            // Without an answer these tell nothing.
             Call::GetStatus => told.map(|_| Ask::Read)?,
+            Call::GetExecution { execution } => told.map(|_| Ask::ReadOf(self.name(execution)))?,
             Call::RaiseEvent { expected: id } => told.map(|_| Ask::RaiseEvent { expected: expected(self, id) })?,
             Call::Report { token, report } => {
                 let body = body(*report)?;
@@ -185,8 +201,21 @@ impl<'a> Names<'a> {
                 Ask::Report { token: *token, body }
             }
         };
-        let seen = answer.and_then(Answer::seen).map(|seen| self.seen(seen));
-        Some(Op { called: operation.called, returned: operation.returned_at(), ask, told, begins: None, seen })
+        let seen = operation.seen().map(|seen| self.seen(seen));
+        let aside = operation.seen_aside().map(|seen| self.seen(seen));
+        Some(Op { called: operation.called, returned: operation.returned_at(), ask, told, begins: None, seen, aside })
+    }
+
+    /// A state that a watcher was given, as if it had asked for it.
+    fn look(&mut self, watch: &'a Watch, item: &'a Item) -> Op {
+        let seen = Some(self.seen(&item.seen));
+        let (ask, told, seen, aside) = match &watch.execution {
+            None => (Ask::Read, Told::Status, seen, None),
+            // Its place in the queue is not said.
+            Some(of) if item.kind == ItemKind::Waiting => (Ask::ReadOf(self.name(of)), Told::Waiting(None), None, seen),
+            Some(of) => (Ask::ReadOf(self.name(of)), Told::Status, None, seen),
+        };
+        Op { called: watch.opened, returned: item.at, ask, told: Some(told), begins: None, seen, aside }
     }
 
     fn told(&mut self, answer: &'a Answer) -> Option<Told> {
@@ -194,15 +223,24 @@ impl<'a> Names<'a> {
             Answer::Started { execution, .. } => Told::Started(self.name(execution)),
             Answer::Joined { execution, .. } => Told::Joined(self.name(execution)),
             Answer::Replaced { execution, .. } => Told::Replaced(self.name(execution)),
+            Answer::Queued { execution, position, .. } => Told::Queued(self.name(execution), *position),
+            Answer::Coalesced { execution, position, .. } => Told::Coalesced(self.name(execution), *position),
             Answer::Deduplicated { first, execution, .. } => Told::Deduplicated(*first, self.name(execution)),
+            Answer::QueueFull { waiting } => Told::QueueFull(*waiting),
             Answer::AlreadyExists { .. } => Told::AlreadyExists,
             Answer::NotReplaceable { .. } => Told::NotReplaceable,
             Answer::FunctionMismatch { .. } => Told::FunctionMismatch,
             Answer::RequestIdReused => Told::RequestIdReused,
             Answer::Status(_) => Told::Status,
+            Answer::Waiting { position, .. } => Told::Waiting(Some(*position)),
             Answer::Ended { .. } => Told::Ended,
+            Answer::Suspended { .. } => Told::Suspended,
+            Answer::Resumed { .. } => Told::Resumed,
+            Answer::Purged => Told::Purged,
+            Answer::StillLive { .. } => Told::StillLive,
             Answer::EventRaised { execution, sequence } => Told::EventRaised(self.name(execution), *sequence),
             Answer::NotFound => Told::NotFound,
+            Answer::ExecutionNotFound => Told::ExecutionNotFound,
             Answer::NotLive { .. } => Told::NotLive,
             Answer::ExecutionMismatch { .. } => Told::ExecutionMismatch,
             Answer::Accepted => Told::Accepted,
@@ -231,8 +269,27 @@ fn body(report: Report) -> Option<Body> {
 
 /// Whether this call can have this answer at all.
 pub fn can_answer(call: &Call, answer: &Answer) -> bool {
+    let speaks_of_expected = match call {
+        Call::Restart { expected, .. }
+        | Call::Terminate { expected }
+        | Call::RaiseEvent { expected }
+        | Call::Suspend { expected }
+        | Call::Resume { expected }
+        | Call::Purge { expected } => expected.is_some(),
+        Call::Start(_)
+        | Call::GetStatus
+        | Call::GetExecution { .. }
+        | Call::TerminateExecution { .. }
+        | Call::Report { .. } => false,
+    };
     match (call, answer) {
         (_, Answer::Refused) => true,
+        (_, Answer::ExecutionMismatch { .. }) => speaks_of_expected,
+        (call, Answer::Deduplicated { .. } | Answer::RequestIdReused) => call.request().is_some(),
+        (Call::Start(start), Answer::Queued { .. } | Answer::QueueFull { .. }) => {
+            matches!(start.policy, Policy::Queue | Policy::Coalesce)
+        }
+        (Call::Start(start), Answer::Coalesced { .. }) => start.policy == Policy::Coalesce,
         (
             Call::Start(_),
             Answer::Started { .. }
@@ -241,63 +298,99 @@ pub fn can_answer(call: &Call, answer: &Answer) -> bool {
             | Answer::AlreadyExists { .. }
             | Answer::NotReplaceable { .. }
             | Answer::FunctionMismatch { .. },
-        ) => true,
-        (Call::Start(start), Answer::Deduplicated { .. } | Answer::RequestIdReused) => start.request.is_some(),
-        (Call::GetStatus, Answer::Status(_) | Answer::NotFound) => true,
-        (Call::Terminate { .. }, Answer::Ended { .. })
+        )
+        | (Call::Restart { .. }, Answer::Started { .. } | Answer::AlreadyExists { .. } | Answer::NotFound)
+        | (Call::GetStatus, Answer::Status(_) | Answer::NotFound)
+        | (
+            Call::GetExecution { .. },
+            Answer::Status(_) | Answer::Waiting { .. } | Answer::NotFound | Answer::ExecutionNotFound,
+        )
+        | (Call::Terminate { .. } | Call::TerminateExecution { .. }, Answer::Ended { .. })
+        | (Call::TerminateExecution { .. }, Answer::ExecutionNotFound)
         | (Call::RaiseEvent { .. }, Answer::EventRaised { .. })
-        | (Call::Terminate { .. } | Call::RaiseEvent { .. }, Answer::NotFound | Answer::NotLive { .. }) => true,
-        (Call::Terminate { expected } | Call::RaiseEvent { expected }, Answer::ExecutionMismatch { .. }) => {
-            expected.is_some()
-        }
-        (Call::Report { .. }, Answer::Accepted | Answer::Cancelled) => true,
+        | (Call::Suspend { .. }, Answer::Suspended { .. })
+        | (Call::Resume { .. }, Answer::Resumed { .. })
+        | (Call::Purge { .. }, Answer::Purged | Answer::StillLive { .. } | Answer::NotFound)
+        | (
+            Call::Terminate { .. }
+            | Call::TerminateExecution { .. }
+            | Call::RaiseEvent { .. }
+            | Call::Suspend { .. }
+            | Call::Resume { .. },
+            Answer::NotFound | Answer::NotLive { .. },
+        )
+        | (Call::Report { .. }, Answer::Accepted | Answer::Cancelled) => true,
         (_, _) => false,
     }
 }
 
 impl Op {
-    /// The execution that the caller was told that it began.
+    /// The execution that the caller was told that it began, or put into the queue.
     pub fn claims(&self) -> Option<Name> {
         match self.told {
-            Some(Told::Started(execution) | Told::Replaced(execution)) => Some(execution),
+            Some(Told::Started(execution) | Told::Replaced(execution) | Told::Queued(execution, _)) => Some(execution),
             _ => None,
         }
     }
 
-    /// The executions of which the call speaks: once it has come, they have begun.
+    /// The executions of which the call speaks as of ones that have begun.
     pub fn meets(&self) -> impl Iterator<Item = Name> {
         let told = match self.told {
             Some(
                 Told::Started(execution)
                 | Told::Joined(execution)
                 | Told::Replaced(execution)
-                | Told::Deduplicated(_, execution)
                 | Told::EventRaised(execution, _),
             ) => Some(execution),
+            // What waits has not begun.
+            Some(Told::Deduplicated(Outcome::Queued | Outcome::Coalesced, _)) => None,
+            Some(Told::Deduplicated(_, execution)) => Some(execution),
+            None if self.may_wait() => None,
             _ => self.begins,
         };
         told.into_iter().chain(self.seen.map(|seen| seen.execution))
+    }
+
+    /// Whether it is a start that may wait in the queue.
+    fn may_wait(&self) -> bool {
+        matches!(&self.ask, Ask::Start(start) if matches!(start.policy, Policy::Queue | Policy::Coalesce))
+    }
+
+    /// The revision at which the instance is when this comes, if that is known.
+    pub fn revision(&self) -> Option<u64> {
+        let exact = self.aside.filter(|_| self.told != Some(Told::Status));
+        self.seen.or(exact).map(|seen| seen.revision)
+    }
+
+    /// The revision that the instance has reached when this comes.
+    pub fn revision_min(&self) -> Option<u64> {
+        self.seen.or(self.aside).map(|seen| seen.revision)
     }
 
     /// The execution that must be live for this to come.
     pub fn needs_live(&self) -> Option<Name> {
         match self.told? {
             Told::Joined(execution) | Told::EventRaised(execution, _) => Some(execution),
-            Told::Ended => self.seen.map(|seen| seen.execution),
+            Told::Ended | Told::Suspended | Told::Resumed => self.seen.map(|seen| seen.execution),
             _ => None,
         }
     }
 
     /// Whether the instance is the same after it, as far as anybody can see.
     pub fn only_looks(&self) -> bool {
-        match (&self.ask, self.told) {
-            (_, None) => false,
-            (Ask::Start(start), Some(Told::Joined(_))) => start.request.is_none(),
-            (Ask::Start(_), Some(told)) => !matches!(told, Told::Started(_) | Told::Replaced(_)),
-            (Ask::Read, Some(_)) => true,
-            (Ask::Terminate { .. }, Some(told)) => told != Told::Ended,
-            (Ask::RaiseEvent { .. }, Some(_)) => true,
-            (Ask::Report { body, .. }, Some(_)) => *body == Body::Goes,
+        let Some(told) = self.told else { return false };
+        match &self.ask {
+            Ask::Start(start) => match told {
+                Told::Joined(_) => start.request.is_none() && !start.signal,
+                told => !matches!(told, Told::Started(_) | Told::Replaced(_) | Told::Queued(..) | Told::Coalesced(..)),
+            },
+            Ask::Restart { .. } => !matches!(told, Told::Started(_)),
+            Ask::Read | Ask::ReadOf(_) | Ask::RaiseEvent { .. } => true,
+            Ask::Terminate { .. } | Ask::TerminateOf(_) => told != Told::Ended,
+            Ask::Suspend { .. } => told != Told::Suspended,
+            Ask::Resume { .. } => told != Told::Resumed,
+            Ask::Purge { .. } => told != Told::Purged,
+            Ask::Report { body, .. } => *body == Body::Goes,
         }
     }
 }

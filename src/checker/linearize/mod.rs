@@ -86,7 +86,7 @@ fn outcome(stuck: &Stuck) -> String {
         Phase::Anything => "as it was before".into(),
         Phase::Absent => "absent".into(),
         Phase::Present { execution: Who::Named(_), status, .. } => format!("{status:?}"),
-        Phase::Present { execution: Who::Unnamed(_) | Who::Former(_), status, .. } => {
+        Phase::Present { execution: Who::Unnamed(_) | Who::Former(_) | Who::Hidden(_), status, .. } => {
             format!("{status:?}, in an execution that nobody has seen")
         }
     };

@@ -99,7 +99,7 @@ impl<'a> Search<'a> {
             visits_by[index] = visits_by[index].min(visits_by[index + 1]);
         }
         let event = |told| match told {
-            Some(Told::EventRaised(_, sequence)) => Some(sequence),
+            Some(Told::EventRaised(_, sequence)) if !case.may_be_purged => Some(sequence),
             _ => None,
         };
         let mut open = 0;
@@ -113,7 +113,7 @@ impl<'a> Search<'a> {
             facts,
             ends: Ends::new(case),
             taken: vec![false; case.ops.len()],
-            by_revision: Ladder::new(case.ops.iter().map(|op| op.seen.map(|seen| seen.revision))),
+            by_revision: Ladder::new(case.ops.iter().map(Op::revision)),
             by_event: Ladder::new(case.ops.iter().map(|op| event(op.told))),
             visits_taken: 0,
             visits_by,
@@ -216,7 +216,7 @@ impl<'a> Search<'a> {
             if op.called > self.visits_by[self.visits_taken] {
                 break;
             }
-            let revision = op.seen.map(|seen| seen.revision);
+            let revision = op.revision_min();
             let is_early = revision.is_some_and(|revision| low_revision.is_some_and(|low| revision > low))
                 || visit.is_some_and(|visit| op.only_looks() && revision.is_some_and(|r| visit.seen.revision < r))
                 || matches!(op.told, Some(Told::EventRaised(_, n)) if low_event.is_some_and(|low| n > low));
@@ -239,12 +239,15 @@ impl<'a> Search<'a> {
                 return vec![(Step::Call(number), state.clone())];
             }
             // An end that nobody caused is a guess: only where nothing else fits.
-            let is_guess = !state.is_ended() && is_of_ended(op);
-            answered.extend(next.drain(..).map(|next| ((is_guess, op.returned), Step::Call(number), next)));
+            let is_guess =
+                |next: &State| !state.is_ended() && (is_of_ended(op) || op.only_looks() && is_other(state, next));
+            let order = |next: State| ((is_guess(&next), op.returned), Step::Call(number), next);
+            // What changes least is tried first.
+            answered.extend(next.drain(..).rev().map(order));
         }
         let mut choices = self.open_choices(state, &open);
         if let Some(next) = visited {
-            let is_guess = next.is_ended() && !state.is_ended();
+            let is_guess = !state.is_ended() && (next.is_ended() || is_other(state, &next));
             answered.push(((is_guess, 0), Step::Visit, next));
         }
         // Whoever waits longest for its turn is tried first.
@@ -262,7 +265,7 @@ impl<'a> Search<'a> {
             let is_other = match state.execution() {
                 Some(Who::Named(other)) => other != execution,
                 Some(Who::Unnamed(_)) => true,
-                Some(Who::Former(_)) | None => false,
+                Some(Who::Former(_) | Who::Hidden(_)) | None => false,
             };
             is_other && self.model().has_begun(execution)
         })
@@ -350,7 +353,12 @@ impl Known {
 
 /// Whether the answer says that the execution before had ended.
 fn is_of_ended(op: &Op) -> bool {
-    matches!(op.told, Some(Told::Started(_) | Told::NotLive | Told::NotReplaceable))
+    matches!(op.told, Some(Told::Started(_) | Told::NotLive | Told::NotReplaceable | Told::Purged))
+}
+
+/// Whether another execution has taken the place of one that was known.
+fn is_other(before: &State, after: &State) -> bool {
+    matches!(before.execution(), Some(Who::Named(_))) && before.execution() != after.execution()
 }
 
 /// Open calls that ask for the same, each with the one before it: whenever the later one may come, so may the earlier.

@@ -191,7 +191,9 @@ impl Case {
 
     /// Nothing of it, but what is known of the whole.
     fn empty(&self, is_piece: bool) -> Case {
-        Case { is_piece, claimed: Rc::clone(&self.claimed), names: self.names, ..Case::default() }
+        let claimed = Rc::clone(&self.claimed);
+        let Case { may_hide, may_be_purged, names, .. } = *self;
+        Case { is_piece, claimed, may_hide, may_be_purged, names, ..Case::default() }
     }
 
     /// A transition whose predecessor goes is no longer known to be the next one.
@@ -212,11 +214,17 @@ impl Op {
     /// The same call as if nobody knew its answer; nothing if it could not change anything.
     fn opened(&self) -> Option<Op> {
         let changes = match &self.ask {
-            Ask::Start(_) | Ask::Terminate { .. } => !self.only_looks(),
+            Ask::Start(_)
+            | Ask::Restart { .. }
+            | Ask::Terminate { .. }
+            | Ask::TerminateOf(_)
+            | Ask::Suspend { .. }
+            | Ask::Resume { .. }
+            | Ask::Purge { .. } => !self.only_looks(),
             Ask::Report { body, .. } => *body != Body::Goes,
-            Ask::Read | Ask::RaiseEvent { .. } => false,
+            Ask::Read | Ask::ReadOf(_) | Ask::RaiseEvent { .. } => false,
         };
         let begins = self.begins.or(self.claims());
-        changes.then(|| Op { returned: Tick::MAX, told: None, begins, seen: None, ..self.clone() })
+        changes.then(|| Op { returned: Tick::MAX, told: None, begins, seen: None, aside: None, ..self.clone() })
     }
 }

@@ -6,6 +6,8 @@
 
 mod control;
 mod op;
+mod queue;
+mod read;
 mod report;
 mod start;
 mod state;
@@ -31,8 +33,10 @@ pub struct Facts<'a> {
     pub rules: &'a Rules,
     /// Whether the calls are a piece from the middle: what was before is anything.
     pub is_piece: bool,
-    /// The executions that an answered start began: no other call did.
+    /// The executions that an answered start began, or put into the queue: no other call did.
     pub claimed: &'a HashSet<Name>,
+    /// Whether starts may wait of which nothing is known.
+    pub may_hide: bool,
     /// The execution of each token whose grant is among the visits.
     pub granted: HashMap<u64, Name>,
     /// When the starts with request ids were called, and when they returned, each in order.
@@ -50,6 +54,18 @@ pub struct Model<'a> {
     pub met: &'a [u32],
 }
 
+/// What may happen by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alone {
+    Nothing,
+    /// To this execution, not to those that wait.
+    ThisOne,
+    Anything,
+}
+
+const LIVE: [Status; 3] = [Status::Pending, Status::Suspended, Status::Running];
+const ENDS: [Status; 3] = [Status::Completed, Status::Failed, Status::Terminated];
+
 impl Model<'_> {
     pub fn initial(&self) -> State {
         let unknown = self.facts.is_piece || !self.facts.rules.begins_empty;
@@ -57,7 +73,11 @@ impl Model<'_> {
             phase: if unknown { Phase::Anything } else { Phase::Absent },
             floor: 0,
             settled: 0,
-            replaced: None,
+            former: None,
+            resumes: None,
+            queue: Vec::new(),
+            hides: unknown && self.facts.may_hide,
+            is_reborn: unknown || self.facts.rules.sweeps,
             token: 0,
             lease: Lease::None,
             last_report: if unknown { LastReport::Unknown } else { LastReport::None },
@@ -70,11 +90,17 @@ impl Model<'_> {
         match (&op.ask, op.told) {
             (Ask::Start(start), Some(told)) => self.start(state, op, start, told, number),
             (Ask::Start(start), None) => self.open_start(state, op, start, number),
-            (Ask::Read, Some(Told::NotFound)) => self.absent(state),
+            (Ask::Restart { expected, .. }, told) => self.restart(state, op, *expected, told, number),
+            (Ask::Read, Some(Told::NotFound)) => self.absent(state, number),
             (Ask::Read, _) => self.observed(state.clone(), op).into_iter().collect(),
+            (Ask::ReadOf(execution), Some(told)) => self.read_of(state, op, *execution, told, number),
             (Ask::Terminate { expected }, told) => self.terminate(state, op, *expected, told, number),
+            (Ask::TerminateOf(execution), told) => self.terminate_of(state, op, *execution, told, number),
             (Ask::RaiseEvent { expected }, Some(told)) => self.raise_event(state, op, *expected, told, number),
-            (Ask::RaiseEvent { .. }, None) => Vec::new(),
+            (Ask::ReadOf(_) | Ask::RaiseEvent { .. }, None) => Vec::new(),
+            (Ask::Suspend { expected }, told) => self.suspend(state, op, *expected, told, number),
+            (Ask::Resume { expected }, told) => self.resume(state, op, *expected, told, number),
+            (Ask::Purge { expected }, told) => self.purge(state, op, *expected, told, number),
             (Ask::Report { token, body }, _) => self.report(state, *token, *body, number),
         }
     }
@@ -89,21 +115,24 @@ impl Model<'_> {
             return None;
         }
         let mut next = state.clone();
-        if seen.status == Status::Terminated
-            && let Some(replaced) = state.replaced
-            && self.bind(&mut next, replaced, seen.execution)
+        if let Some((former, status)) = state.former
+            && seen.status == status
+            && self.bind(&mut next, former, seen.execution)
         {
-            next.replaced = None;
+            next.former = None;
             next.settled = seen.revision + 1;
             return Some(next);
         }
-        let stepped = self.come_to(&mut next, seen.execution, seen.status, true)?;
-        if stepped && seen.revision < next.floor {
+        // Where no transition is missing, whatever ended was seen to.
+        let alone = if visit.is_next { Alone::ThisOne } else { Alone::Anything };
+        let stepped = self.come_to(&mut next, seen.execution, seen.status, alone)?;
+        if stepped && seen.revision <= state.floor {
             return None;
         }
-        next.settled = seen.revision;
-        next.floor = next.floor.max(seen.revision);
-        next.replaced = None;
+        let is_followed = u64::from(next.execution() != Some(Who::Named(seen.execution)));
+        next.settled = seen.revision + is_followed;
+        next.floor = next.floor.max(next.settled);
+        next.former = None;
         if visit.is_grant {
             if seen.revision <= next.token {
                 return None;
@@ -122,44 +151,75 @@ impl Model<'_> {
     /// Whether the instance is past what is to be seen next.
     pub fn is_beyond(&self, state: &State, next: &Seen, only_looks: bool) -> bool {
         let Phase::Present { execution, status, .. } = state.phase else { return false };
-        if state.replaced.is_some() {
+        if state.former.is_some() {
             return false;
         }
         match execution {
             Who::Named(name) if name == next.execution => !status.is_live() && (status != next.status || !only_looks),
             Who::Named(_) | Who::Unnamed(_) => self.has_begun(next.execution),
-            Who::Former(_) => false,
+            Who::Former(_) | Who::Hidden(_) => false,
         }
     }
 
-    /// The state if it is live; where it may be anything, in each way.
+    /// The states in which it is live: as it is, or after those that wait have begun by themselves. Where it may be
+    /// anything, in each way.
     fn live(&self, state: &State, number: u32) -> Vec<State> {
-        match state.phase {
-            Phase::Anything => [Status::Pending, Status::Running].map(|status| state.pinned(number, status)).into(),
+        let mut live = match state.phase {
+            Phase::Anything => LIVE.map(|status| state.pinned(Who::Former(number), status)).into(),
             Phase::Present { status, .. } if status.is_live() => vec![state.clone()],
-            Phase::Absent | Phase::Present { .. } => Vec::new(),
-        }
-    }
-
-    /// The state if it has ended, perhaps just now and by itself.
-    fn ended(&self, state: &State, number: u32) -> Vec<State> {
-        const ENDS: [Status; 3] = [Status::Completed, Status::Failed, Status::Terminated];
-        match state.phase {
-            Phase::Anything => ENDS.map(|status| state.pinned(number, status)).into(),
-            Phase::Absent => Vec::new(),
-            Phase::Present { status, .. } if status.is_live() => {
-                self.unseen_ends().iter().map(|status| state.ended_as(*status)).collect()
+            Phase::Present { .. } if state.hides => {
+                let hidden = LIVE.map(|status| state.pinned(Who::Hidden(number), status));
+                let mut first = state.clone().shown();
+                hidden.into_iter().chain(first.dequeue().then_some(first)).collect()
             }
-            Phase::Present { .. } => vec![state.clone()],
+            Phase::Absent | Phase::Present { .. } => Vec::new(),
+        };
+        while let Some(last) = live.last().filter(|last| self.by_itself && !last.queue.is_empty()) {
+            live.push(last.clone().shown().ended_as(Status::Failed));
+        }
+        live
+    }
+
+    /// The same, and those in which it has been granted by itself: where what comes next does not tell.
+    fn stirred(&self, state: &State, number: u32) -> Vec<State> {
+        let mut live = self.live(state, number);
+        let pending = live.iter().filter(|state| self.by_itself && state.status() == Some(Status::Pending));
+        let granted: Vec<State> = pending.map(State::granted).collect();
+        live.extend(granted);
+        live
+    }
+
+    /// The state if it has ended, perhaps just now and by itself, and nothing waits.
+    fn ended(&self, state: &State, number: u32) -> Vec<State> {
+        let mut last = state.clone().shown();
+        match state.phase {
+            Phase::Anything => ENDS.map(|status| last.pinned(Who::Former(number), status)).into(),
+            Phase::Absent => Vec::new(),
+            Phase::Present { status, .. } if !status.is_live() && state.queue.is_empty() => vec![last],
+            Phase::Present { status, .. } => {
+                if !status.is_live() {
+                    last.dequeue();
+                }
+                while !last.queue.is_empty() {
+                    last = last.ended_as(Status::Failed);
+                }
+                self.unseen_ends().iter().map(|status| last.ended_as(*status)).collect()
+            }
         }
     }
 
-    fn absent(&self, state: &State) -> Vec<State> {
+    fn absent(&self, state: &State, number: u32) -> Vec<State> {
         match state.phase {
             Phase::Absent => vec![state.clone()],
-            Phase::Anything => vec![State { phase: Phase::Absent, ..state.clone() }],
-            Phase::Present { .. } => Vec::new(),
+            Phase::Anything => vec![State { phase: Phase::Absent, ..state.clone().shown() }],
+            Phase::Present { .. } => self.swept(state, number),
         }
+    }
+
+    /// Deleted by the server itself.
+    fn swept(&self, state: &State, number: u32) -> Vec<State> {
+        let ended = if self.facts.rules.sweeps { self.ended(state, number) } else { Vec::new() };
+        ended.iter().map(State::purged).collect()
     }
 
     /// How an execution may end now without a call that was recorded, and without anybody seeing it.
@@ -171,16 +231,31 @@ impl Model<'_> {
         if self.facts.rules.reports_recorded { &[Status::Failed] } else { &[Status::Failed, Status::Completed] }
     }
 
+    fn alone(&self) -> Alone {
+        if self.by_itself { Alone::Anything } else { Alone::Nothing }
+    }
+
     /// The state in which what the answer saw is seen.
-    fn observed(&self, mut state: State, op: &Op) -> Option<State> {
-        let Some(seen) = op.seen else { return Some(state) };
-        self.come_to(&mut state, seen.execution, seen.status, self.by_itself)?;
-        if seen.revision < state.floor || seen.token.is_some_and(|token| token < state.token) {
+    fn observed(&self, state: State, op: &Op) -> Option<State> {
+        self.sees(state, op.seen)
+    }
+
+    fn sees(&self, mut state: State, seen: Option<Seen>) -> Option<State> {
+        let Some(seen) = seen else { return Some(state) };
+        self.come_to(&mut state, seen.execution, seen.status, self.alone())?;
+        // What has ended shows itself only where nothing waits.
+        let stands = (state.execution(), state.status()) == (Some(Who::Named(seen.execution)), Some(seen.status));
+        if !stands || !seen.status.is_live() && !state.queue.is_empty() {
+            return None;
+        }
+        state.hides &= seen.status.is_live();
+        let fell = |token| token < state.token && (token != 0 || !state.is_reborn);
+        if seen.revision < state.floor || seen.token.is_some_and(fell) {
             return None;
         }
         state.floor = seen.revision;
         state.settled = seen.revision;
-        state.replaced = None;
+        state.former = None;
         if let Some(token) = seen.token.filter(|token| *token > state.token) {
             state.token = token;
             state.lease = if seen.status.is_live() { Lease::Held } else { Lease::Cancelled };
@@ -189,7 +264,7 @@ impl Model<'_> {
     }
 
     /// Goes to where this is seen, by what may happen by itself. Answers whether anything had to.
-    fn come_to(&self, state: &mut State, execution: Name, status: Status, may_change: bool) -> Option<bool> {
+    fn come_to(&self, state: &mut State, execution: Name, status: Status, alone: Alone) -> Option<bool> {
         let (who, now) = match state.phase {
             Phase::Absent => return None,
             Phase::Anything => {
@@ -199,52 +274,68 @@ impl Model<'_> {
             Phase::Present { execution, status, .. } => (execution, status),
         };
         if !self.bind(state, who, execution) {
-            let continues = may_change
-                && !self.facts.rules.reports_recorded
-                && now.is_live()
-                && !self.facts.claimed.contains(&execution);
-            if !continues || status == Status::Pending {
-                return None;
-            }
-            state.phase = Phase::Present {
-                execution: Who::Named(execution),
-                function: state.function(),
-                status: Status::Running,
-            };
-            state.lease = Lease::None;
-            state.advance();
-            if status != Status::Running {
-                state.set_status(status);
-                state.advance();
-            }
+            *state = self.begun_alone(state, execution, status, alone).or_else(|| {
+                let continues = alone != Alone::Nothing && self.may_continue(now, execution, status);
+                continues.then(|| state.continued_as(execution, status))
+            })?;
             return Some(true);
         }
         if now == status {
             return Some(false);
         }
-        let happens = match (now, status) {
-            (_, _) if !may_change => false,
-            (Status::Pending, Status::Running) => true,
-            (Status::Pending | Status::Running, ended) => self.ends_by_itself().contains(&ended),
-            (Status::Completed | Status::Failed | Status::Terminated, _) => false,
-        };
-        if !happens {
+        match (now, status) {
+            (_, _) if alone == Alone::Nothing => return None,
+            (Status::Pending, Status::Running) => *state = state.granted(),
+            (_, ended) if now.is_live() && self.ends_by_itself().contains(&ended) => *state = state.ended_as(status),
+            (_, _) => return None,
+        }
+        Some(true)
+    }
+
+    /// Those that wait have begun by themselves, one after the other, up to this one.
+    fn begun_alone(&self, state: &State, execution: Name, status: Status, alone: Alone) -> Option<State> {
+        let is_live = state.status().is_some_and(Status::is_live);
+        if alone != Alone::Anything && (is_live || !state.hides) {
             return None;
         }
-        if !status.is_live() {
-            state.cancel();
+        let mut next = state.clone().shown();
+        while !next.queue.is_empty() {
+            if next.status().is_some_and(Status::is_live) {
+                next = next.ended_as(Status::Failed);
+            } else {
+                next.dequeue();
+            }
+            if let Some(who) = next.execution()
+                && self.bind(&mut next, who, execution)
+            {
+                return self.come_to(&mut next, execution, status, alone).map(|_| next);
+            }
         }
-        state.set_status(status);
-        state.advance();
-        Some(true)
+        let hidden = || {
+            let mut hidden = state.pinned(Who::Named(execution), status);
+            hidden.cancel();
+            hidden.advance();
+            hidden
+        };
+        (state.hides && !self.has_begun(execution)).then(hidden)
+    }
+
+    /// Whether an execution may have continued as this one, without a report that was recorded.
+    fn may_continue(&self, now: Status, execution: Name, status: Status) -> bool {
+        !self.facts.rules.reports_recorded
+            && now.is_live()
+            && !self.facts.claimed.contains(&execution)
+            && status != Status::Pending
     }
 
     /// Whether `who` is `execution`: if it has no name yet, it has from now on.
     fn bind(&self, state: &mut State, who: Who, execution: Name) -> bool {
         match who {
             Who::Named(name) => name == execution,
+            _ if state.place(Who::Named(execution)).is_some() => false,
             Who::Unnamed(_) if self.facts.claimed.contains(&execution) || self.has_begun(execution) => false,
-            Who::Unnamed(_) | Who::Former(_) => {
+            Who::Hidden(_) if self.has_begun(execution) => false,
+            Who::Unnamed(_) | Who::Former(_) | Who::Hidden(_) => {
                 state.rename(who, execution);
                 true
             }

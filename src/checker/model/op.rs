@@ -16,15 +16,24 @@ pub struct Op {
     pub told: Option<Told>,
     /// The execution that an open start began, if it began one: absent if that is not known.
     pub begins: Option<Name>,
+    /// The latest execution, as the answer shows it.
     pub seen: Option<Seen>,
+    /// An execution that may be another one, as the answer shows it.
+    pub aside: Option<Seen>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
     Start(Start),
+    Restart { expected: Option<Name>, request: Option<(Name, u64)> },
     Read,
+    ReadOf(Name),
     Terminate { expected: Option<Name> },
+    TerminateOf(Name),
     RaiseEvent { expected: Option<Name> },
+    Suspend { expected: Option<Name> },
+    Resume { expected: Option<Name> },
+    Purge { expected: Option<Name> },
     Report { token: u64, body: Body },
 }
 
@@ -33,6 +42,8 @@ pub struct Start {
     pub policy: Policy,
     pub function: Name,
     pub replaceable: Vec<Status>,
+    pub max_queue: u32,
+    pub signal: bool,
     pub request: Option<(Name, u64)>,
 }
 
@@ -52,15 +63,26 @@ pub enum Told {
     Started(Name),
     Joined(Name),
     Replaced(Name),
+    /// With its place in the queue.
+    Queued(Name, u32),
+    Coalesced(Name, u32),
     Deduplicated(Outcome, Name),
+    QueueFull(u32),
     AlreadyExists,
     NotReplaceable,
     FunctionMismatch,
     RequestIdReused,
     Status,
+    /// At its place in the queue, if that is known.
+    Waiting(Option<u32>),
     Ended,
+    Suspended,
+    Resumed,
+    Purged,
+    StillLive,
     EventRaised(Name, u64),
     NotFound,
+    ExecutionNotFound,
     NotLive,
     ExecutionMismatch,
     Accepted,
@@ -87,8 +109,26 @@ pub struct Visit {
     pub is_grant: bool,
 }
 
-impl Start {
-    pub fn digest(&self) -> Option<u64> {
-        self.request.map(|(_, digest)| digest)
+impl Ask {
+    /// The request id, and the number that stands for what else is asked for.
+    pub fn request(&self) -> Option<(Name, u64)> {
+        match self {
+            Ask::Start(Start { request, .. }) | Ask::Restart { request, .. } => *request,
+            Ask::Read
+            | Ask::ReadOf(_)
+            | Ask::Terminate { .. }
+            | Ask::TerminateOf(_)
+            | Ask::RaiseEvent { .. }
+            | Ask::Suspend { .. }
+            | Ask::Resume { .. }
+            | Ask::Purge { .. }
+            | Ask::Report { .. } => None,
+        }
+    }
+
+    pub fn forget_request(&mut self) {
+        if let Ask::Start(Start { request, .. }) | Ask::Restart { request, .. } = self {
+            *request = None;
+        }
     }
 }

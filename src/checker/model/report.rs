@@ -17,30 +17,9 @@ impl Model<'_> {
         if is_final && state.last_report == LastReport::Unknown {
             next.push(state.clone());
         }
-        let holder =
+        let holders =
             if body == Body::Stopped { self.stopping(state, token) } else { self.holding(state, token, number) };
-        let Some(mut after) = holder else { return next };
-        match body {
-            Body::Goes => {}
-            Body::Completed(_) => after.set_status(Status::Completed),
-            Body::Continued(_) => {
-                after.phase = Phase::Present {
-                    execution: Who::Unnamed(number),
-                    function: after.function(),
-                    status: Status::Running,
-                };
-            }
-            Body::Failed(_) | Body::Stopped => {}
-        }
-        if is_final {
-            after.lease = Lease::None;
-            after.last_report = LastReport::Of(token, body);
-            match body {
-                Body::Completed(_) | Body::Continued(_) => after.advance(),
-                Body::Goes | Body::Failed(_) | Body::Stopped => after.floor += 1,
-            }
-        }
-        next.push(after);
+        next.extend(holders.into_iter().map(|holder| reported(holder, token, body, number)));
         next
     }
 
@@ -57,15 +36,18 @@ impl Model<'_> {
         state.last_report != LastReport::Unknown && (token < state.token || token == state.token && is_over)
     }
 
-    /// The state in which this token's worker holds the live execution.
-    fn holding(&self, state: &State, token: u64, number: u32) -> Option<State> {
-        let granted = self.facts.granted.get(&token).copied();
-        // It was granted: where it may be anything, it is Running.
-        let mut next = self.live(state, number).pop()?;
+    /// The states in which this token's worker holds the live execution.
+    fn holding(&self, state: &State, token: u64, number: u32) -> Vec<State> {
         let is_known = state.token == token && state.phase != Phase::Anything;
         if is_known && state.lease != Lease::Held || !is_known && !self.may_be_new(state, token) {
-            return None;
+            return Vec::new();
         }
+        let live = self.live(state, number).into_iter();
+        live.filter_map(|next| self.held(state, next, token)).collect()
+    }
+
+    fn held(&self, before: &State, mut next: State, token: u64) -> Option<State> {
+        let granted = self.facts.granted.get(&token).copied();
         if let (Some(execution), Some(who)) = (granted, next.execution())
             && !self.bind(&mut next, who, execution)
         {
@@ -73,23 +55,23 @@ impl Model<'_> {
         }
         next.token = token;
         next.lease = Lease::Held;
-        if next.status() == Some(Status::Pending) {
-            if !self.by_itself && state.phase != Phase::Anything {
-                return None;
-            }
-            next.set_status(Status::Running);
-            next.advance();
+        let is_certain = before.phase != Phase::Anything;
+        match (next.status(), next.resumes) {
+            // It was granted: where it may be anything, it is not Pending.
+            (Some(Status::Pending), _) if !is_certain || !self.by_itself => return None,
+            (Some(Status::Pending), _) => next = next.granted(),
+            (Some(Status::Suspended), Some(Status::Pending)) if !self.by_itself => return None,
+            (Some(Status::Suspended), _) => next.resumes = Some(Status::Running),
+            (_, _) => {}
         }
         Some(next)
     }
 
     /// The state in which this token's lease still hangs on the instance, whatever became of the execution.
-    fn stopping(&self, state: &State, token: u64) -> Option<State> {
+    fn stopping(&self, state: &State, token: u64) -> Vec<State> {
         let stands = state.token == token && state.lease != Lease::None;
-        let is_possible = stands || self.may_be_new(state, token);
-        let mut next = (is_possible && state.phase != Phase::Absent).then(|| state.clone())?;
-        next.token = token;
-        Some(next)
+        let is_new = self.may_be_new(state, token) && state.phase != Phase::Absent;
+        (stands || is_new).then(|| State { token, ..state.clone() }).into_iter().collect()
     }
 
     /// Whether a token may be one whose grant was not recorded.
@@ -98,4 +80,24 @@ impl Model<'_> {
             state.phase == Phase::Anything || self.facts.is_piece || !self.facts.granted.contains_key(&token);
         is_unseen && (token > state.token || state.phase == Phase::Anything && token >= state.token)
     }
+}
+
+/// The state after an accepted report of the holder.
+fn reported(holder: State, token: u64, body: Body, number: u32) -> State {
+    let mut after = match body {
+        Body::Completed(_) => holder.ended_as(Status::Completed),
+        Body::Goes | Body::Continued(_) | Body::Failed(_) | Body::Stopped => holder,
+    };
+    match body {
+        Body::Goes => return after,
+        Body::Completed(_) => {}
+        Body::Continued(_) => {
+            after.begins_anew(Who::Unnamed(number));
+            after.advance();
+        }
+        Body::Failed(_) | Body::Stopped => after.floor += 1,
+    }
+    after.lease = Lease::None;
+    after.last_report = LastReport::Of(token, body);
+    after
 }

@@ -6,7 +6,7 @@ use std::{
     rc::Rc,
 };
 
-use super::op::{Body, Name, Op, Start};
+use super::op::{Body, Name, Op};
 use crate::checker::history::{Outcome, Status, Tick};
 
 /// An instance in the model.
@@ -17,8 +17,16 @@ pub struct State {
     pub(super) floor: u64,
     /// Transitions with lower revisions have been seen or never will be.
     pub(super) settled: u64,
-    /// The execution that the latest step terminated to make room.
-    pub(super) replaced: Option<Who>,
+    /// The execution that ended in the step in which this one began, and how.
+    pub(super) former: Option<(Who, Status)>,
+    /// What it goes on as when it is resumed, if that is known; only while it is suspended.
+    pub(super) resumes: Option<Status>,
+    /// The starts that wait, the first one first.
+    pub(super) queue: Vec<Waiting>,
+    /// Whether others may wait before those, of whom nothing is known. Then what has ended may have a successor.
+    pub(super) hides: bool,
+    /// Whether the id may have had a life before, whose tokens need not be shown any more.
+    pub(super) is_reborn: bool,
     /// The newest token that is known.
     pub(super) token: u64,
     pub(super) lease: Lease,
@@ -47,6 +55,17 @@ pub enum Who {
     Unnamed(u32),
     /// What was there when the call with this number came, and before anything is known.
     Former(u32),
+    /// What had waited before anything is known, and was there when the call with this number came.
+    Hidden(u32),
+}
+
+/// A start that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Waiting {
+    pub(super) execution: Who,
+    /// Absent: not known.
+    pub(super) function: Option<Name>,
+    pub(super) coalesces: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,8 +102,22 @@ pub(super) struct Remembered {
 impl State {
     /// A number that stands for the state.
     pub fn fingerprint(&self) -> u128 {
-        let State { phase, floor, settled, replaced, token, lease, last_report, memory } = self;
-        digest(&(phase, floor, settled, replaced, token, lease, last_report)) ^ memory.fingerprint
+        let State {
+            phase,
+            floor,
+            settled,
+            former,
+            resumes,
+            queue,
+            hides,
+            is_reborn,
+            token,
+            lease,
+            last_report,
+            memory,
+        } = self;
+        let stands = (phase, floor, settled, former, resumes, queue, hides, is_reborn);
+        digest(&(stands, token, lease, last_report)) ^ memory.fingerprint
     }
 
     /// Whether a final report that is accepted can be told from the repetition of one.
@@ -137,18 +170,105 @@ impl State {
         }
     }
 
+    /// After its end: the first that waits begins in the same step.
     pub(super) fn ended_as(&self, status: Status) -> State {
         let mut next = self.clone();
         next.cancel();
+        next.resumes = None;
         next.set_status(status);
+        next.advance();
+        if !self.hides {
+            next.dequeue();
+        }
+        next
+    }
+
+    /// The first that waits takes the place of what has ended. Answers whether one waits.
+    pub(super) fn dequeue(&mut self) -> bool {
+        if self.queue.is_empty() {
+            return false;
+        }
+        let Waiting { execution, function, .. } = self.queue.remove(0);
+        self.former = self.execution().zip(self.status());
+        self.phase = Phase::Present { execution, function, status: Status::Pending };
+        self.floor += 1;
+        true
+    }
+
+    /// After a purge.
+    pub(super) fn purged(&self) -> State {
+        let mut next = State { phase: Phase::Absent, former: None, is_reborn: true, ..self.clone() };
         next.advance();
         next
     }
 
     /// Where anything was possible: an execution that nobody has seen yet.
-    pub(super) fn pinned(&self, number: u32, status: Status) -> State {
-        let phase = Phase::Present { execution: Who::Former(number), function: None, status };
-        State { phase, ..self.clone() }
+    pub(super) fn pinned(&self, execution: Who, status: Status) -> State {
+        let phase = Phase::Present { execution, function: None, status };
+        State { phase, former: self.execution().zip(self.status()), resumes: None, ..self.clone() }
+    }
+
+    /// After it continued as another execution, which is now seen with this status.
+    pub(super) fn continued_as(&self, execution: Name, status: Status) -> State {
+        let mut next = self.clone();
+        next.begins_anew(Who::Named(execution));
+        next.lease = Lease::None;
+        next.advance();
+        match status {
+            Status::Running | Status::Suspended | Status::Pending => next.set_status(status),
+            Status::Completed | Status::Failed | Status::Terminated => next = next.ended_as(status),
+        }
+        next
+    }
+
+    /// The same function goes on as another execution, suspended if it was.
+    pub(super) fn begins_anew(&mut self, execution: Who) {
+        let is_suspended = self.status() == Some(Status::Suspended);
+        let status = if is_suspended { Status::Suspended } else { Status::Running };
+        self.resumes = is_suspended.then_some(Status::Running);
+        self.phase = Phase::Present { execution, function: self.function(), status };
+    }
+
+    pub(super) fn granted(&self) -> State {
+        let mut next = self.clone();
+        next.set_status(Status::Running);
+        next.advance();
+        next
+    }
+
+    pub(super) fn suspended(mut self) -> State {
+        if let Some(status) = self.status().filter(|status| *status != Status::Suspended) {
+            self.resumes = Some(status);
+            self.set_status(Status::Suspended);
+            self.advance();
+        }
+        self
+    }
+
+    /// In each way in which it may go on.
+    pub(super) fn resumed(mut self) -> Vec<State> {
+        if self.status() != Some(Status::Suspended) {
+            return vec![self];
+        }
+        let resumes = self.resumes.take().map_or(vec![Status::Pending, Status::Running], |status| vec![status]);
+        let resumed = |status| {
+            let mut next = self.clone();
+            next.set_status(status);
+            next.advance();
+            next
+        };
+        resumes.into_iter().map(resumed).collect()
+    }
+
+    /// Nothing but what is known waits.
+    pub(super) fn shown(mut self) -> State {
+        self.hides = false;
+        self
+    }
+
+    /// The place of a start that waits, from 0.
+    pub(super) fn place(&self, execution: Who) -> Option<usize> {
+        self.queue.iter().position(|waiting| waiting.execution == execution)
     }
 
     /// The state as the call that made it left it behind, if that is what the answer says.
@@ -162,8 +282,8 @@ impl State {
         Some(self)
     }
 
-    pub(super) fn remember(&mut self, start: &Start, outcome: Outcome, execution: Who, op: &Op) {
-        if let Some((request, digest)) = start.request {
+    pub(super) fn remember(&mut self, outcome: Outcome, execution: Who, op: &Op) {
+        if let Some((request, digest)) = op.ask.request() {
             let entry = Remembered { digest, outcome, execution, called: op.called };
             Rc::make_mut(&mut self.memory).put(request, entry);
         }
@@ -178,7 +298,8 @@ impl State {
         if let Phase::Present { execution, .. } = &mut self.phase {
             rename(execution);
         }
-        self.replaced.iter_mut().for_each(rename);
+        self.former.iter_mut().for_each(|(who, _)| rename(who));
+        self.queue.iter_mut().for_each(|waiting| rename(&mut waiting.execution));
         let hits = self.memory.entries.iter().filter(|(_, entry)| entry.execution == from);
         let renamed: Vec<(Name, Remembered)> =
             hits.map(|(request, entry)| (*request, Remembered { execution: Who::Named(to), ..*entry })).collect();

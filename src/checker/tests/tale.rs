@@ -72,6 +72,13 @@ impl Tale {
         self
     }
 
+    /// A watch of one execution, with its items.
+    pub fn watch_one(&mut self, watcher: &str, opened: Tick, execution: &str, items: &[Item]) -> &mut Tale {
+        let watch = self.history.watched_execution(&self.id, watcher, opened, execution, None);
+        items.iter().for_each(|item| self.history.saw(watch, item.clone()));
+        self
+    }
+
     pub fn crash(&mut self, at: Tick) -> &mut Tale {
         self.history.marked(at, Incident::Crashed);
         self.history.marked(at + 1, Incident::Restarted);
@@ -163,4 +170,64 @@ pub fn current(at: Tick, sequence: u64, seen: Sighting) -> Item {
 
 pub fn resync(at: Tick, sequence: u64, seen: Sighting) -> Item {
     Item { at, sequence, kind: ItemKind::Resync, seen }
+}
+
+pub fn queue() -> Call {
+    start(Policy::Queue)
+}
+
+pub fn coalesce() -> Call {
+    start(Policy::Coalesce)
+}
+
+pub fn queued(execution: &str, position: u32) -> Answer {
+    Answer::Queued { execution: execution.into(), position, seen: None }
+}
+
+pub fn coalesced(execution: &str, position: u32) -> Answer {
+    Answer::Coalesced { execution: execution.into(), position, seen: None }
+}
+
+pub fn suspend() -> Call {
+    Call::Suspend { expected: None }
+}
+
+pub fn resume() -> Call {
+    Call::Resume { expected: None }
+}
+
+pub fn suspended(seen: Sighting) -> Answer {
+    Answer::Suspended { seen: Some(seen) }
+}
+
+pub fn resumed(seen: Sighting) -> Answer {
+    Answer::Resumed { seen: Some(seen) }
+}
+
+pub fn restart() -> Call {
+    Call::Restart { expected: None, request: None }
+}
+
+pub fn purge() -> Call {
+    Call::Purge { expected: None }
+}
+
+pub fn status_of(execution: &str) -> Call {
+    Call::GetExecution { execution: execution.into() }
+}
+
+pub fn terminate_one(execution: &str) -> Call {
+    Call::TerminateExecution { execution: execution.into() }
+}
+
+pub fn purged(at: Tick, sequence: u64, seen: Sighting) -> Item {
+    Item { at, sequence, kind: ItemKind::Purged { gap: false }, seen }
+}
+
+pub fn waiting(at: Tick, sequence: u64, seen: Sighting) -> Item {
+    Item { at, sequence, kind: ItemKind::Waiting, seen }
+}
+
+pub fn withdrawn(at: Tick, sequence: u64, seen: Sighting) -> Item {
+    Item { at, sequence, kind: ItemKind::Withdrawn, seen }
 }

@@ -104,6 +104,8 @@ impl Panorama {
                 Stage::Following => {
                     self.backlog.extend(self.inbox.take().into_iter().map(Glimpse::News));
                     if self.backlog.is_empty() {
+                        // Idle streams are many, and what they showed at first was much.
+                        self.backlog = VecDeque::new();
                         self.inbox.rings().await;
                     }
                 }
@@ -129,7 +131,7 @@ impl Panorama {
                 (instance.arrival, instance.born, transition)
             })
         }));
-        let mut shown = HashMap::new();
+        let (mut shown, mut current) = (HashMap::new(), Vec::new());
         for (key, look) in keys.iter().zip(looks.await) {
             match look? {
                 // Begun anew meanwhile: it stands further behind now.
@@ -137,7 +139,7 @@ impl Panorama {
                 Ok((_, born, transition)) => {
                     shown.insert(key, Shown { born, revision: transition.view.revision });
                     if self.wanted.means(&transition) {
-                        self.backlog.push_back(Glimpse::Current(Box::new(transition)));
+                        current.push(Glimpse::Current(Box::new(transition)));
                     }
                 }
                 Err(absent_at) => {
@@ -146,6 +148,12 @@ impl Panorama {
                 }
             }
         }
+        // An instance that was shown on an earlier page may have been purged and begun anew since, on this one.
+        let (former, news): (Vec<_>, Vec<_>) = self.inbox.take().into_iter().partition(|news| {
+            let shown = shown.get(&news.view().key).filter(|_| news.arrival <= after);
+            shown.is_some_and(|shown| news.view().revision < shown.born)
+        });
+        self.backlog.extend(former.into_iter().map(Glimpse::News).chain(current));
         match next {
             Some(after) => self.stage = Stage::Looking { after },
             None => {
@@ -158,7 +166,7 @@ impl Panorama {
             // What stands further behind is still to be shown.
             None => news.arrival <= through,
         };
-        self.backlog.extend(self.inbox.take().into_iter().filter(is_news).map(Glimpse::News));
+        self.backlog.extend(news.into_iter().filter(is_news).map(Glimpse::News));
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Clients that open streams and never read: the server does not keep for them what they don't take.
 
-use std::{fs, thread};
+use std::thread;
 
 use soloist::proto::v1::{
     self, orchestration_service_client::OrchestrationServiceClient, work_request::Message as Say,
@@ -12,13 +12,6 @@ use tonic::{Streaming, transport::Endpoint};
 
 use super::{assert_works, in_time};
 use crate::support::{Client, RawWorker, Server, start};
-
-/// What the server has in memory, in KiB.
-fn resident_kib(server: &Server) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("the process is there");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it says what it has");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
-}
 
 /// A client on a runtime of its own that stands still between its calls, so that nothing is read from its connection.
 struct Frozen<T> {
@@ -159,7 +152,7 @@ async fn streams_that_nobody_reads_cost_little_and_hold_up_nobody() {
         let end = v1::TerminateInstanceRequest { instance_id: stuck("first", n), ..Default::default() };
         client.terminate_instance(end).await.expect("terminated");
     }
-    let before = resident_kib(&server);
+    let before = server.resident_kib();
 
     begin(&mut client, "second").await;
     let frozen = thread::scope(|scope| {
@@ -169,7 +162,7 @@ async fn streams_that_nobody_reads_cost_little_and_hold_up_nobody() {
     });
     load(&server, "second").await;
     assert_works(&server, "meanwhile").await;
-    let growth = resident_kib(&server).saturating_sub(before);
+    let growth = server.resident_kib().saturating_sub(before);
     println!("from {before} KiB by {growth} KiB");
     assert!(growth < GROWTH_KIB_MAX, "from {before} KiB by {growth} KiB");
 

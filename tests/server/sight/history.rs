@@ -123,22 +123,42 @@ async fn each_kind_of_end_is_told() {
     assert_eq!((refused.code(), error_info(&refused).reason.as_str()), (Code::NotFound, "INSTANCE_NOT_FOUND"));
 }
 
-/// Payloads of 12 MiB together, for a client that takes 4 MiB a message.
+/// Two payloads of a mebibyte and a thousand events of 4 KiB, for a client that takes 4 MiB a message. What is larger is
+/// left out.
 #[tokio::test]
 async fn a_history_comes_in_messages_that_a_stock_client_takes() {
-    const EVENTS: usize = 12;
+    const EVENTS: usize = 900;
+    const KEPT_BYTES: usize = 4 << 10;
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::with_long_leases(folder.path());
     let mut client = server.client().await.max_decoding_message_size(4 << 20);
+    let mut worker = RawWorker::join(&server, "w", &["f"], 1).await;
     let large = "x".repeat(1 << 20);
     let request = v1::StartSingletonRequest { input: Some(large.clone()), ..start("f", "i") };
     client.start_singleton(request).await.expect("it is free");
-    for _ in 0..EVENTS {
-        raise(&mut client, "i", "e", large.clone()).await;
-    }
+    let raised = (0..EVENTS).map(|_| {
+        let mut client = client.clone();
+        async move { raise(&mut client, "i", "e", "x".repeat(KEPT_BYTES)).await }
+    });
+    futures_util::future::join_all(raised).await;
+    raise(&mut client, "i", "too large", "x".repeat(KEPT_BYTES + 1)).await;
+    let run = worker.run().await;
+    worker.say(Say::Completed(v1::Completed { claim: run.claim.clone(), output: Some(large.clone()) })).await;
+    crate::support::until(&mut client, "i", |status| status.completed_at.is_some()).await;
+
     let events = history(&mut client, "i").await;
-    assert_eq!(events.iter().map(|event| event.event_id).collect::<Vec<_>>(), (0..=EVENTS as u64).collect::<Vec<_>>());
-    assert!(events.iter().all(|event| event.input.as_ref() == Some(&large)));
+    // The beginning, the grant, the events and the end.
+    let numbers = 0..EVENTS as u64 + 4;
+    assert_eq!(events.iter().map(|event| event.event_id).collect::<Vec<_>>(), numbers.collect::<Vec<_>>());
+    assert_eq!(events[0].input.as_ref(), Some(&large));
+    assert_eq!(events[EVENTS + 3].output.as_ref(), Some(&large));
+    let raised: Vec<_> = events.iter().filter(|event| event.r#type() == Type::EventRaised).collect();
+    assert_eq!(raised.len(), EVENTS + 1);
+    for event in raised {
+        let kept = event.input.as_ref().map_or(0, String::len);
+        let expected = if event.name == "e" { (KEPT_BYTES, 0) } else { (0, KEPT_BYTES as u64 + 1) };
+        assert_eq!((kept, event.omitted_input_bytes), expected, "{}", event.name);
+    }
 }
 
 /// The oldest are forgotten, not the newest, and not the beginning.

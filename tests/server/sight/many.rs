@@ -291,6 +291,31 @@ async fn one_stream_takes_one_place_and_gives_it_back() {
     }
 }
 
+/// Half a kilobyte is promised. So many streams that what one look takes for a moment does not matter.
+#[tokio::test]
+async fn a_further_id_on_a_stream_takes_little() {
+    const STREAMS: usize = 200;
+    const IDS: usize = 1_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::with_long_leases(folder.path());
+    let client = server.client().await;
+    let mut opened = Vec::new();
+    let mut open = async |ids: usize| {
+        for stream in 0..STREAMS {
+            let ids = (0..ids).map(|n| format!("an-id-of-usual-length-{stream}-{n}")).collect();
+            let mut stream = watch(&client, Selector::InstanceIds(v1::InstanceIds { ids })).await;
+            assert!(next(&mut stream).await.synced);
+            opened.push(stream);
+        }
+        server.resident_kib()
+    };
+    let (first, one_each, many_each) = (open(1).await, open(1).await, open(IDS).await);
+    let streams = one_each.saturating_sub(first);
+    let each = (many_each.saturating_sub(one_each).saturating_sub(streams) << 10) / (STREAMS * IDS) as u64;
+    println!("{each} bytes of the server for each further id");
+    assert!(each <= 512, "{each} bytes of the server for each further id");
+}
+
 #[tokio::test]
 async fn a_drain_ends_the_stream() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -52,13 +52,6 @@ async fn a_watcher_that_stops_reading_slows_nobody_and_is_told_of_its_gap() {
     assert_eq!(told(&next(&mut slow).await), (TRANSITIONS + 3, RuntimeStatus::Completed));
 }
 
-/// Kilobytes of memory that a process has.
-fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
-}
-
 #[tokio::test]
 async fn ten_thousand_watchers_of_one_instance_are_all_told() {
     const CONNECTIONS: usize = 10;
@@ -68,7 +61,7 @@ async fn ten_thousand_watchers_of_one_instance_are_all_told() {
     let mut client = server.client().await;
     let mut worker = RawWorker::join(&server, "w", &["f"], 1).await;
     let run = running(&mut client, &mut worker, "i").await;
-    let before = resident_kib(server.pid());
+    let before = server.resident_kib();
     let mut streams: Vec<Stream> = Vec::new();
     for _ in 0..CONNECTIONS {
         let client = server.client().await;
@@ -81,7 +74,7 @@ async fn ten_thousand_watchers_of_one_instance_are_all_told() {
     for stream in &mut streams {
         assert_eq!(next(stream).await.sequence, 2);
     }
-    let each = (resident_kib(server.pid()) - before) / WATCHERS as u64;
+    let each = (server.resident_kib() - before) / WATCHERS as u64;
     println!("{each} KiB of the server for each watcher");
     assert!(each < 48, "{each} KiB of the server for each watcher");
 

@@ -1,5 +1,8 @@
 //! Histories of a server that keeps its promises, the tricky ones above all.
 
+mod lives;
+mod queue;
+
 use crate::checker::{Rules, history::*};
 
 use super::tale::*;

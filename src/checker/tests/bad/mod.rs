@@ -1,5 +1,8 @@
 //! Histories of a server that breaks a promise: the checker says no, and says why.
 
+mod lives;
+mod queue;
+
 use crate::checker::{history::*, violation::Kind};
 
 use super::tale::*;

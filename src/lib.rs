@@ -28,6 +28,8 @@ pub mod entropy;
 pub mod grpc;
 #[cfg(feature = "server")]
 pub mod http;
+#[cfg(feature = "server")]
+pub mod metrics;
 #[cfg(all(feature = "server", not(feature = "mutants")))]
 mod mutant;
 #[cfg(feature = "mutants")]

@@ -25,6 +25,11 @@ impl Orchestration {
     pub fn draw_instance_id(&self) -> String {
         self.door.engine.draw_execution_id().to_string()
     }
+
+    /// What is counted, as Prometheus reads it.
+    pub fn metrics(&self) -> String {
+        self.door.engine.metrics()
+    }
 }
 
 #[async_trait]

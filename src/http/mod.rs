@@ -8,6 +8,7 @@ mod health;
 mod input;
 mod links;
 mod many;
+mod metrics;
 mod origin;
 mod problem;
 mod query;
@@ -62,6 +63,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Face>)> {
         ("/runtime/webhooks/durabletask/instances/{instanceId}/resume", post(control::resume)),
         ("/runtime/webhooks/durabletask/instances/{instanceId}/restart", post(control::restart)),
         ("/v1/instances/{instanceId}/watch", get(watch::watch)),
+        ("/metrics", get(metrics::metrics)),
         ("/livez", get(health::live)),
         ("/readyz", get(health::ready)),
     ]

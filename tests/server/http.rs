@@ -4,6 +4,7 @@ mod codes;
 mod life;
 mod malformed;
 mod many;
+mod metrics;
 mod names;
 mod race;
 mod watch;

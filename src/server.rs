@@ -160,13 +160,13 @@ async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Route
     if let Some(age) = config.max_connection_age {
         server = server.max_connection_age(age).max_connection_age_grace(config.max_connection_age_grace);
     }
-    let pages = http::router(Orchestration { door: door.clone() });
+    let orchestrations = orchestrations.max_decoding_message_size(DECODE_BYTES_MAX);
+    let pages = http::router(Orchestration { door: door.clone() }, orchestrations, &config.http_allowed_origins);
     let router = server
         .add_routes(Routes::from(pages))
         .add_service(health)
         .add_service(reflection().build_v1().map_err(could_not_run)?)
         .add_service(reflection().build_v1alpha().map_err(could_not_run)?)
-        .add_service(orchestrations.max_decoding_message_size(DECODE_BYTES_MAX))
         .add_service(workers.max_decoding_message_size(DECODE_BYTES_MAX))
         .add_service(maintenance);
     Ok((reporter, router))

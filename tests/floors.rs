@@ -46,7 +46,7 @@ const ABSENT: [(&[&str], &[&str], &str); 7] = [
         &["grpc", "http", "proto", "client", "worker", "server", "cli"],
         "gRPC stays at the edge",
     ),
-    (&["axum"], &["http"], "HTTP is one floor's affair"),
+    (&["axum", "tower_http", "tonic_web"], &["http"], "HTTP is one floor's affair"),
     (&["SystemTime::now"], &["clock", "core/time", "worker"], "the wall clock is read in clock alone"),
     (
         &["Instant::now"],

@@ -9,9 +9,11 @@ mod input;
 mod links;
 mod many;
 mod metrics;
+mod openapi;
 mod origin;
 mod problem;
 mod query;
+mod routes;
 mod shown;
 mod start;
 mod status;
@@ -26,47 +28,41 @@ use axum::{
     http::{Method, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, post},
 };
 use serde::Serialize;
-use tonic::Status;
+use tonic::{Status, service::LayerExt};
+use tonic_web::GrpcWebLayer;
 
-use self::{asked::Asked, input::Input, problem::Problem};
-use crate::grpc::Orchestration;
+use self::{asked::Asked, input::Input, origin::Allowed, problem::Problem, routes::routes};
+use crate::{grpc::Orchestration, proto::v1::orchestration_service_server::OrchestrationServiceServer};
+
+/// Where gRPC has the calls of that service.
+const CALLS: &str = "/soloist.v1.OrchestrationService/{*call}";
 
 /// What the handlers share.
 #[derive(Clone)]
-pub(crate) struct Face {
+struct Face {
     orchestration: Arc<Orchestration>,
 }
 
-/// Everything that is served beside gRPC.
-pub fn router(orchestration: Orchestration) -> Router {
+/// Everything that is served beside gRPC, and `calls` to browsers too, as gRPC-Web. Pages of `origins` may call.
+pub fn router(
+    orchestration: Orchestration,
+    calls: OrchestrationServiceServer<Orchestration>,
+    origins: &[String],
+) -> Router {
     let face = Face { orchestration: Arc::new(orchestration) };
-    let routed = routes().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    let allowed = Allowed::new(origins);
+    let routed = routes().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
     let routed = routed.method_not_allowed_fallback(not_allowed);
-    routed.layer(middleware::from_fn(origin::guard)).fallback(nowhere).with_state(face)
-}
-
-fn routes() -> Vec<(&'static str, MethodRouter<Face>)> {
-    vec![
-        ("/orchestrators/{functionName}", post(start::start)),
-        ("/orchestrators/{functionName}/{instanceId}", post(start::start)),
-        // Durable Functions' own route for the same.
-        ("/runtime/webhooks/durabletask/orchestrators/{functionName}", post(start::start)),
-        ("/runtime/webhooks/durabletask/orchestrators/{functionName}/{instanceId}", post(start::start)),
-        ("/runtime/webhooks/durabletask/instances", get(many::list).delete(many::purge)),
-        ("/runtime/webhooks/durabletask/instances/{instanceId}", get(status::status).delete(control::purge)),
-        ("/runtime/webhooks/durabletask/instances/{instanceId}/raiseEvent/{eventName}", post(control::raise_event)),
-        ("/runtime/webhooks/durabletask/instances/{instanceId}/terminate", post(control::terminate)),
-        ("/runtime/webhooks/durabletask/instances/{instanceId}/suspend", post(control::suspend)),
-        ("/runtime/webhooks/durabletask/instances/{instanceId}/resume", post(control::resume)),
-        ("/runtime/webhooks/durabletask/instances/{instanceId}/restart", post(control::restart)),
-        ("/v1/instances/{instanceId}/watch", get(watch::watch)),
-        ("/metrics", get(metrics::metrics)),
-        ("/livez", get(health::live)),
-        ("/readyz", get(health::ready)),
-    ]
+    let routed = routed.layer(middleware::from_fn_with_state(allowed.clone(), origin::guard));
+    // Only here: it refuses whatever else comes with HTTP/1.1. It needs no guard: before a page of another site can send
+    // such a content type, its browser asks.
+    let routed = routed.route_service(CALLS, GrpcWebLayer::new().named_layer(calls)).fallback(nowhere).with_state(face);
+    match allowed.cors() {
+        Some(cors) => routed.layer(cors),
+        None => routed,
+    }
 }
 
 async fn nowhere(request: Request) -> Response {

@@ -42,11 +42,11 @@ const ABSENT: [(&[&str], &[&str], &str); 7] = [
     ),
     (&["rusqlite"], &["store/embedded"], "SQLite is one store's affair"),
     (
-        &["tonic", "tonic_types", "tonic_health", "tonic_reflection"],
+        &["tonic", "tonic_types", "tonic_health", "tonic_reflection", "tonic_web"],
         &["grpc", "http", "proto", "client", "worker", "server", "cli"],
         "gRPC stays at the edge",
     ),
-    (&["axum", "tower_http", "tonic_web"], &["http"], "HTTP is one floor's affair"),
+    (&["axum", "tower_http", "tower_layer"], &["http"], "HTTP is one floor's affair"),
     (&["SystemTime::now"], &["clock", "core/time", "worker"], "the wall clock is read in clock alone"),
     (
         &["Instant::now"],

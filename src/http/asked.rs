@@ -40,7 +40,7 @@ impl FromRequestParts<Face> for Asked {
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
         let hub = one_of(TASK_HUB, query.text(TASK_HUB)?, header(&parts.headers, TASK_HUB)?)?;
         let hub = if hub.is_empty() { DEFAULT_HUB.into() } else { hub };
-        Ok(Asked { path, query, headers: parts.headers.clone(), hub, base: Base::of(parts) })
+        Ok(Asked { path, query, headers: parts.headers.clone(), hub, base: Base::of(&parts.uri, &parts.headers) })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where the caller sees the server: what URLs in answers begin with.
 
-use axum::http::{HeaderMap, header, request::Parts, uri::Authority};
+use axum::http::{HeaderMap, Uri, header, uri::Authority};
 
 /// Scheme, host and prefix, without a slash at the end. Only the prefix where no host is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,16 +11,16 @@ pub struct Base {
 
 impl Base {
     /// As the request and the proxies in front say. What is no host, scheme or path in their headers is passed over.
-    pub fn of(parts: &Parts) -> Base {
-        let prefix = forwarded(&parts.headers, "x-forwarded-prefix").filter(|prefix| is_path(prefix));
+    pub fn of(uri: &Uri, headers: &HeaderMap) -> Base {
+        let prefix = forwarded(headers, "x-forwarded-prefix").filter(|prefix| is_path(prefix));
         let prefix = prefix.map_or("", |prefix| prefix.trim_end_matches('/'));
-        let named = || parts.headers.get(header::HOST)?.to_str().ok();
-        let own = || parts.uri.authority().map(Authority::as_str).or_else(named);
-        let forwarded_host = forwarded(&parts.headers, "x-forwarded-host").filter(|host| is_host(host));
+        let named = || headers.get(header::HOST)?.to_str().ok();
+        let own = || uri.authority().map(Authority::as_str).or_else(named);
+        let forwarded_host = forwarded(headers, "x-forwarded-host").filter(|host| is_host(host));
         let Some(host) = forwarded_host.or_else(|| own().filter(|host| is_host(host))) else {
             return Base { host: None, text: prefix.to_owned() };
         };
-        let scheme = forwarded(&parts.headers, "x-forwarded-proto");
+        let scheme = forwarded(headers, "x-forwarded-proto");
         let scheme = if scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) { "https" } else { "http" };
         Base { host: Some(host.to_owned()), text: format!("{scheme}://{host}{prefix}") }
     }
@@ -77,7 +77,7 @@ mod tests {
                 request = request.header(*name, *value);
             }
             let (parts, ()) = request.body(()).unwrap().into_parts();
-            assert_eq!(Base::of(&parts).url("/x"), expected, "{headers:?}");
+            assert_eq!(Base::of(&parts.uri, &parts.headers).url("/x"), expected, "{headers:?}");
         }
     }
 }

@@ -26,18 +26,13 @@ use axum::{
     body::Body,
     extract::Request,
     http::{Method, StatusCode, header},
-    middleware,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use tonic::{Status, service::LayerExt};
-use tonic_web::GrpcWebLayer;
+use tonic::Status;
 
 use self::{asked::Asked, input::Input, origin::Allowed, problem::Problem, routes::routes};
-use crate::{grpc::Orchestration, proto::v1::orchestration_service_server::OrchestrationServiceServer};
-
-/// Where gRPC has the calls of that service.
-const CALLS: &str = "/soloist.v1.OrchestrationService/{*call}";
+use crate::grpc::Orchestration;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -45,23 +40,21 @@ struct Face {
     orchestration: Arc<Orchestration>,
 }
 
-/// Everything that is served beside gRPC, and `calls` to browsers too, as gRPC-Web. Pages of `origins` may call.
-pub fn router(
-    orchestration: Orchestration,
-    calls: OrchestrationServiceServer<Orchestration>,
-    origins: &[String],
-) -> Router {
+/// Everything that is served beside gRPC.
+pub fn router(orchestration: Orchestration) -> Router {
     let face = Face { orchestration: Arc::new(orchestration) };
-    let allowed = Allowed::new(origins);
     let routed = routes().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
-    let routed = routed.method_not_allowed_fallback(not_allowed);
-    let routed = routed.layer(middleware::from_fn_with_state(allowed.clone(), origin::guard));
-    // Only here: it refuses whatever else comes with HTTP/1.1. It needs no guard: before a page of another site can send
-    // such a content type, its browser asks.
-    let routed = routed.route_service(CALLS, GrpcWebLayer::new().named_layer(calls)).fallback(nowhere).with_state(face);
-    match allowed.cors() {
-        Some(cors) => routed.layer(cors),
-        None => routed,
+    routed.method_not_allowed_fallback(not_allowed).fallback(nowhere).with_state(face)
+}
+
+/// All that the port serves, gRPC too, kept from pages of other sites than its own and these.
+pub fn guarded(router: Router, origins: &[String]) -> Router {
+    let allowed = Allowed::new(origins);
+    let cors = allowed.cors();
+    let guarded = router.layer(allowed);
+    match cors {
+        Some(cors) => guarded.layer(cors),
+        None => guarded,
     }
 }
 

@@ -1,14 +1,21 @@
 //! Pages of other sites: a browser lets them send, and shows them the answer only where it is told to.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::{Ready, ready},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
-    middleware::Next,
+    extract::Request,
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures_util::future::Either;
+use tonic::codegen::Service;
 use tower_http::cors::CorsLayer;
+use tower_layer::Layer;
 
 use super::{Problem, base::Base};
 
@@ -63,19 +70,46 @@ impl Allowed {
     }
 }
 
-/// Refuses what a page of another site would change; there is no password that would stop it.
-pub async fn guard(State(allowed): State<Allowed>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    if !parts.method.is_safe() && is_foreign(&parts.headers, &Base::of(&parts), &allowed) {
-        let what = "the header Origin names another site than this one";
-        return Problem::new(StatusCode::FORBIDDEN, "ORIGIN_NOT_ALLOWED", what).into_response();
+/// Refuses what a page of another site would change; there is no password that would stop it. That goes for gRPC too:
+/// behind a proxy pages can reach it, and it looks at no content type.
+#[derive(Clone)]
+pub struct Guarded<S> {
+    inner: S,
+    allowed: Allowed,
+}
+
+impl<S> Layer<S> for Allowed {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { inner, allowed: self.clone() }
     }
-    next.run(Request::from_parts(parts, body)).await
+}
+
+impl<S: Service<Request, Response = Response>> Service<Request> for Guarded<S> {
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<Response, S::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let Some(origin) = request.headers().get(header::ORIGIN).filter(|_| !request.method().is_safe()) else {
+            return Either::Left(self.inner.call(request));
+        };
+        if self.allowed.0.contains(origin) || is_own(origin, &Base::of(request.uri(), request.headers())) {
+            return Either::Left(self.inner.call(request));
+        }
+        let what = "the header Origin names another site than this one";
+        let refused = Problem::new(StatusCode::FORBIDDEN, "ORIGIN_NOT_ALLOWED", what);
+        Either::Right(ready(Ok(refused.into_response())))
+    }
 }
 
 /// Only browsers say where a request comes from. A scheme may differ where a proxy ends TLS.
-fn is_foreign(headers: &HeaderMap, base: &Base, allowed: &Allowed) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+fn is_own(origin: &HeaderValue, base: &Base) -> bool {
     let host = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
-    !host.is_some_and(|host| base.is_at(host)) && !allowed.0.contains(origin)
+    host.is_some_and(|host| base.is_at(host))
 }

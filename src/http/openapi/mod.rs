@@ -4,13 +4,13 @@ pub mod operations;
 mod schemas;
 
 use axum::{
-    http::{HeaderName, header},
+    http::{HeaderMap, Uri, header},
     response::IntoResponse,
 };
 use serde_json::{Map, Value, json};
 
 use super::{
-    Asked,
+    base::Base,
     routes::{Route, routes},
 };
 
@@ -59,12 +59,10 @@ pub struct Answer {
     pub content: &'static [(&'static str, Option<&'static str>)],
 }
 
-pub async fn openapi(asked: Asked) -> impl IntoResponse {
+pub async fn openapi(uri: Uri, headers: HeaderMap) -> impl IntoResponse {
     let mut document = document(&routes());
-    document["servers"] = json!([{ "url": asked.base.url("") }]);
-    let headers: [(HeaderName, &str); 2] =
-        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (headers, super::json(&document))
+    document["servers"] = json!([{ "url": Base::of(&uri, &headers).url("") }]);
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], super::json(&document))
 }
 
 fn document(routes: &[Route]) -> Value {

@@ -4,7 +4,7 @@ use super::{
     Answer,
     Kind::{Flag, Moment, Number, OneOf, SomeOf, Text},
     Operation, Parameter,
-    Place::{self, Header, NeededInQuery, Query},
+    Place::{Header, NeededInQuery, Query},
 };
 
 pub const START: Operation = Operation {
@@ -174,7 +174,7 @@ const FILTER: &[Parameter] = &[
     query("runtimeStatus", SomeOf(STATUSES), "One of these."),
     query("instanceIdPrefix", Text, "Ids that begin so."),
 ];
-const TOP: Parameter = query("top", Number(0, Some(1_000)), "At most so many in the answer; 100 unless given.");
+const TOP: Parameter = query("top", Number(1, Some(1_000)), "At most so many in the answer; 100 unless given.");
 const CONTINUATION: Parameter = header("x-ms-continuation-token", "Where the list goes on, as the answer before said.");
 
 const ACCEPTED: Answer = Answer {
@@ -204,8 +204,7 @@ const fn query(name: &'static str, kind: super::Kind, description: &'static str)
 }
 
 const fn header(name: &'static str, description: &'static str) -> Parameter {
-    let place: Place = Header;
-    Parameter { name, place, kind: Text, description }
+    Parameter { name, place: Header, kind: Text, description }
 }
 
 const fn plain(summary: &'static str, answers: &'static [Answer]) -> Operation {

@@ -23,9 +23,12 @@ impl FromRequest<Face> for Input {
         if bytes.is_empty() {
             return Ok(Input(None));
         }
+        let unsupported = |what| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", what);
         if !is_json(&parts.headers) {
-            let what = "the body must be JSON, and the header Content-Type say application/json";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", what));
+            return Err(unsupported("the body must be JSON, and the header Content-Type say application/json"));
+        }
+        if !is_plain(&parts.headers) {
+            return Err(unsupported("the body must be as it is: no Content-Encoding is read"));
         }
         let text = String::from_utf8(bytes).map_err(|_| malformed(&"it is not UTF-8"))?;
         serde_json::from_str::<IgnoredAny>(&text).map_err(|error| malformed(&error))?;
@@ -63,6 +66,11 @@ fn is_json(headers: &HeaderMap) -> bool {
     let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let essence = essence.to_ascii_lowercase();
     essence == "application/json" || essence.starts_with("application/") && essence.ends_with("+json")
+}
+
+/// Nothing is unpacked: a small body could become a huge one.
+fn is_plain(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONTENT_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn malformed(why: &dyn std::fmt::Display) -> Problem {

@@ -129,3 +129,23 @@ fn code(code: Code, reason: &str) -> StatusCode {
         Code::Cancelled | Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those that no caller can bring about are here, the others in stories.
+    #[test]
+    fn faults_of_the_server_are_told_as_such() {
+        let table = [
+            (Code::Unknown, "OUTCOME_UNKNOWN", 500),
+            (Code::DataLoss, "STORE_DAMAGED", 500),
+            (Code::Unavailable, "UNAVAILABLE", 503),
+            (Code::Unavailable, "DRAINING", 503),
+            (Code::ResourceExhausted, "TOO_MANY", 429),
+        ];
+        for (from, reason, expected) in table {
+            assert_eq!(code(from, reason).as_u16(), expected, "{reason}");
+        }
+    }
+}

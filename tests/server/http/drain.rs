@@ -31,10 +31,10 @@ async fn is_read(stream: &TcpStream) {
     loop {
         let connections = fs::read_to_string("/proc/net/tcp").expect("the connections");
         let of_server = connections.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let held = of_server
+        let mut is_empty = of_server
             .filter(|fields| fields[1].ends_with(&theirs) && fields[2].ends_with(&own))
             .map(|fields| fields[4].ends_with(":00000000"));
-        if held.last() == Some(true) {
+        if is_empty.any(|is| is) {
             return;
         }
         tokio::task::yield_now().await;

@@ -36,6 +36,12 @@ async fn what_is_malformed_is_refused_and_starts_nothing() {
             "UNSUPPORTED_MEDIA_TYPE",
         ),
         ("a text", post(start, "content-type: text/plain\r\n", b"1"), 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (
+            "a packed body",
+            post(start, &format!("{json}content-encoding: gzip\r\n"), b"{}"),
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+        ),
         ("a large body", post(start, json, "1".repeat(PAYLOAD_BYTES_MAX + 1).as_bytes()), 413, "BODY_TOO_LARGE"),
         ("a long id", of(&format!("/orchestrators/f/{}", "x".repeat(257))), 400, "INVALID_FIELD"),
         ("a very long id", of(&format!("/orchestrators/f/{}", "x".repeat(60_000))), 400, "INVALID_FIELD"),
@@ -65,6 +71,26 @@ async fn what_is_malformed_is_refused_and_starts_nothing() {
             post(start, "idempotency-key: \u{ff}\r\n", b"").into_iter().filter(|b| *b != 0xc3).collect(),
             400,
             "INVALID_FIELD",
+        ),
+        ("a route, encoded", of("/orchestrators%2Ff%2Fa"), 404, "ROUTE_NOT_FOUND"),
+        ("a dot on the way", of("/./orchestrators/f/a"), 404, "ROUTE_NOT_FOUND"),
+        ("a slash too many", of("/orchestrators/f/a/"), 404, "ROUTE_NOT_FOUND"),
+        ("a tunnel", b"CONNECT x:80 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_vec(), 404, "ROUTE_NOT_FOUND"),
+        (
+            "an unknown method",
+            b"FOO /orchestrators/f/a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_vec(),
+            405,
+            "METHOD_NOT_ALLOWED",
+        ),
+        (
+            "gRPC as a page may send it",
+            post(
+                "/soloist.v1.OrchestrationService/StartSingleton",
+                "content-type: text/plain\r\n",
+                b"\0\0\0\0\x06\x0a\x01a\x12\x01f",
+            ),
+            400,
+            "",
         ),
         // Here it is the transport that refuses, and its answers have no body.
         ("many headers", post(start, &"a: b\r\n".repeat(1_000), b""), 431, ""),
@@ -104,6 +130,7 @@ async fn what_is_odd_but_allowed_starts() {
         ("another charset's name", post("/orchestrators/f/c", "content-type: Application/JSON; charset=utf-8\r\n", b"1")),
         ("JSON of a kind", post("/orchestrators/f/k", "content-type: application/cloudevents+json\r\n", b"{}")),
         ("no type", post("/orchestrators/f/n", "", b"null")),
+        ("a body that is said to be plain", post("/orchestrators/f/i", "content-encoding: identity\r\n", b"{}")),
         ("in pieces", b"POST /orchestrators/f/p HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n2\r\n[1\r\n1\r\n]\r\n0\r\n\r\n".to_vec()),
     ];
     for (what, bytes) in table {

@@ -177,6 +177,22 @@ async fn a_stream_ends_with_what_it_watches() {
     assert_eq!((seen, all.any().await), (["status", "status", "purged"].map(String::from), None));
 }
 
+/// The ends of lines in a payload are not those of an event, so that simple readers take a line for an event.
+#[tokio::test]
+async fn a_payload_of_several_lines_is_one_line_of_its_event() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::with_long_leases(folder.path());
+    let web = Web::new(&server);
+    let input = "{\"a\":\r\n[1,\r2,\n\n\"x\\ndata: y\"]}";
+    assert_eq!(web.post("/orchestrators/f/i", input).await.status, 202);
+    web.post(&format!("{INSTANCES}/i/terminate"), "").await;
+    let all = web.get("/v1/instances/i/watch?untilTerminal=true&includePayloads=true").await;
+    let mut data = all.body.split(['\r', '\n']).filter_map(|line| line.strip_prefix("data: "));
+    let news: Value = serde_json::from_str(data.next().expect("an event")).expect("JSON");
+    assert_eq!(data.next(), None, "{all:?}");
+    assert_eq!(news["status"]["input"], serde_json::from_str::<Value>(input).expect("JSON"), "{all:?}");
+}
+
 #[tokio::test]
 async fn an_idle_stream_says_that_it_is_alive_and_a_drain_ends_it() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -142,14 +142,13 @@ def restarts(browser, server):
     expected = [(1, "Pending")]
     until_equal(browser.rows, expected)
     for signal in (9, 15):
-        assert server.call("suspend", "third").returncode == 0
-        expected.append((len(expected) + 1, "Suspended"))
-        until_equal(browser.rows, expected)
         server.end(signal)
         until_equal(lambda: browser.text("connection"), "(connection lost)")
         server.start()
-        assert server.call("resume", "third").returncode == 0
-        expected.append((len(expected) + 1, "Pending"))
+        # Most likely before the browser is there again: both are to come, and nothing twice.
+        for command, status in (("suspend", "Suspended"), ("resume", "Pending")):
+            assert server.call(command, "third").returncode == 0
+            expected.append((len(expected) + 1, status))
         until_equal(browser.rows, expected)
     assert server.call("terminate", "third", "--reason", "enough").returncode == 0
     until_equal(lambda: browser.text("output"), '"enough"')
@@ -186,7 +185,8 @@ def stranger(browser, server):
     # What needs no leave is sent, and refused by the server.
     plain = "const [url, done] = arguments; fetch(url, { method: 'POST', mode: 'no-cors' }).then(a => done(a.type), done)"
     assert browser.run(plain, f"http://{server.address}/orchestrators/hello/fifth") == "opaque"
-    assert server.call("status", "fifth").returncode != 0 and browser.rows() == []
+    assert server.call("status", "fifth").returncode != 0, "it was started"
+    assert browser.rows() == []
 
 
 def free_port():

@@ -28,6 +28,10 @@ pub mod entropy;
 mod files;
 #[cfg(feature = "server")]
 pub mod grpc;
+#[cfg(feature = "server")]
+pub mod http;
+#[cfg(feature = "server")]
+pub mod metrics;
 #[cfg(all(feature = "server", not(feature = "mutants")))]
 mod mutant;
 #[cfg(feature = "mutants")]

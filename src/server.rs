@@ -5,8 +5,13 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{server::NamedService, transport::server::Router};
+use tonic::{
+    server::NamedService,
+    service::{LayerExt, Routes},
+    transport::server::Router,
+};
 use tonic_health::server::HealthReporter;
+use tonic_web::GrpcWebLayer;
 
 use crate::{
     clock::SystemClock,
@@ -15,6 +20,7 @@ use crate::{
     engine::{self, EndError, Engine, RecoveryError},
     entropy::SystemEntropy,
     grpc::{DECODE_BYTES_MAX, Door, Maintenance, Orchestration, Work},
+    http,
     proto::{
         FILE_DESCRIPTOR_SET,
         v1::{
@@ -154,17 +160,21 @@ async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Route
         .initial_stream_window_size(STREAM_WINDOW)
         .max_concurrent_streams(config.streams_per_connection)
         .http2_keepalive_interval(Some(config.keepalive_interval))
-        .http2_keepalive_timeout(Some(config.keepalive_timeout));
+        .http2_keepalive_timeout(Some(config.keepalive_timeout))
+        .accept_http1(true);
     if let Some(age) = config.max_connection_age {
         server = server.max_connection_age(age).max_connection_age_grace(config.max_connection_age_grace);
     }
-    let router = server
+    let routes = Routes::from(http::router(Orchestration { door: door.clone() }))
         .add_service(health)
         .add_service(reflection().build_v1().map_err(could_not_run)?)
         .add_service(reflection().build_v1alpha().map_err(could_not_run)?)
-        .add_service(orchestrations.max_decoding_message_size(DECODE_BYTES_MAX))
+        // For browsers too. Laid over all, it would refuse whatever else comes with HTTP/1.1.
+        .add_service(GrpcWebLayer::new().named_layer(orchestrations.max_decoding_message_size(DECODE_BYTES_MAX)))
         .add_service(workers.max_decoding_message_size(DECODE_BYTES_MAX))
         .add_service(maintenance);
+    let guarded = http::guarded(routes.into_axum_router(), &config.http_allowed_origins);
+    let router = server.add_routes(Routes::from(guarded));
     Ok((reporter, router))
 }
 

@@ -11,7 +11,7 @@ PATH=$PATH:/usr/sbin
 idle=2
 
 missing=()
-for program in nginx haproxy; do
+for program in nginx haproxy curl; do
     command -v "$program" >/dev/null || missing+=("$program")
 done
 if [ ${#missing[@]} -gt 0 ]; then
@@ -53,6 +53,18 @@ story() {
         fail "the largest input is refused"
     [ "$("$soloist" status large --payloads --json | wc -c)" -gt 1048576 ] || fail "the largest input is not answered"
     ok "the largest payload, there and back"
+
+    local answered
+    answered=$(curl -si --max-time 30 --http2-prior-knowledge -X POST -H "origin: http://$SOLOIST_SERVER" \
+        "http://$SOLOIST_SERVER/orchestrators/nobody/by-http") || fail "no start by HTTP"
+    grep -q "^location: http://$SOLOIST_SERVER/runtime/webhooks/durabletask/instances/by-http?" <<<"$answered" ||
+        fail "the URLs lead elsewhere: $answered"
+    curl -sN --max-time 60 --http2-prior-knowledge "http://$SOLOIST_SERVER/v1/instances/by-http/watch" >"$folder/events" &
+    pids+=($!)
+    until_says '"runtimeStatus":"Pending"' "$folder/events"
+    "$soloist" terminate by-http >>"$folder/started.log" 2>&1 || fail "no end"
+    until_says '"runtimeStatus":"Terminated"' "$folder/events"
+    ok "HTTP: URLs as the caller sees the server, and events when they happen"
 
     "$soloist" watch job >"$folder/watch" 2>"$folder/lost" &
     watch=$!

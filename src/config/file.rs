@@ -36,11 +36,13 @@ impl Config {
             drain_timeout,
             max_connection_age,
             max_connection_age_grace,
+            http_allowed_origins,
             keepalive_interval,
             keepalive_timeout,
         } = self;
         let duration = |duration| humantime::format_duration(duration).to_string();
-        let lines: [(&str, toml::Value); 17] = [
+        let origins = if http_allowed_origins.is_empty() { "off".into() } else { http_allowed_origins.join(",") };
+        let lines: [(&str, toml::Value); 18] = [
             ("listen", listen.to_string().into()),
             ("data-dir", data_dir.to_string_lossy().into_owned().into()),
             ("log-format", log.format.name().into()),
@@ -56,6 +58,7 @@ impl Config {
             ("drain-timeout", duration(*drain_timeout).into()),
             ("max-connection-age", max_connection_age.map_or_else(|| "off".into(), duration).into()),
             ("max-connection-age-grace", duration(*max_connection_age_grace).into()),
+            ("http-allowed-origins", origins.into()),
             ("keepalive-interval", duration(*keepalive_interval).into()),
             ("keepalive-timeout", duration(*keepalive_timeout).into()),
         ];

@@ -113,6 +113,12 @@ impl Config {
                 default.max_connection_age_grace,
                 |t| duration(t, CONNECTION_AGE_GRACE),
             ),
+            http_allowed_origins: reader.read(
+                "http-allowed-origins",
+                settings.http_allowed_origins,
+                default.http_allowed_origins,
+                origins,
+            ),
             keepalive_interval: reader.read(
                 "keepalive-interval",
                 settings.keepalive_interval,
@@ -201,6 +207,29 @@ fn connection_age(text: &str) -> Result<Option<Duration>, String> {
         return Ok(None);
     }
     duration(text, CONNECTION_AGE).map(Some).map_err(|allowed| format!("off, or {allowed}"))
+}
+
+fn origins(text: &str) -> Result<Vec<String>, String> {
+    if text == "off" {
+        return Ok(Vec::new());
+    }
+    let origins = text.split(',').map(|origin| origin.trim().to_owned());
+    let origins: Option<Vec<_>> = origins.map(|origin| is_origin(&origin).then_some(origin)).collect();
+    origins.ok_or_else(|| {
+        "off, or origins as browsers write them, such as https://app.example or http://localhost:8080, with commas \
+         between"
+            .into()
+    })
+}
+
+/// Scheme, host and port, in small letters, without a path. `null` is none: any page can have that one.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let of = |text: &str, signs: &[u8]| {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || signs.contains(&byte);
+        !text.is_empty() && text.bytes().all(allowed)
+    };
+    of(scheme, b"+-.") && of(host, b"-._:[]")
 }
 
 fn retention(text: &str) -> Result<Option<Duration>, String> {

@@ -56,6 +56,8 @@ pub struct Config {
     pub max_connection_age: Option<Duration>,
     /// How long a connection that was asked to go may finish its streams.
     pub max_connection_age_grace: Duration,
+    /// Origins whose pages may call, such as `https://app.example`; the server's own one always may.
+    pub http_allowed_origins: Vec<String>,
     /// How often an idle connection is pinged.
     pub keepalive_interval: Duration,
     /// How long a ping may go unanswered before the connection is closed.
@@ -98,6 +100,7 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(30),
             max_connection_age: None,
             max_connection_age_grace: Duration::from_secs(30),
+            http_allowed_origins: Vec::new(),
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(20),
         }

@@ -55,6 +55,9 @@ pub struct Settings {
     /// How long a connection that was asked to reconnect may finish its streams [default: 30s]
     #[arg(long, env = "SOLOIST_MAX_CONNECTION_AGE_GRACE", value_name = "DURATION", value_parser = Typed)]
     pub max_connection_age_grace: Option<Given>,
+    /// Origins whose pages may call, with commas between, or off [default: off]
+    #[arg(long, env = "SOLOIST_HTTP_ALLOWED_ORIGINS", value_name = "ORIGINS", value_parser = Typed)]
+    pub http_allowed_origins: Option<Given>,
     /// How often an idle connection is pinged [default: 30s]
     #[arg(long, env = "SOLOIST_KEEPALIVE_INTERVAL", value_name = "DURATION", value_parser = Typed)]
     pub keepalive_interval: Option<Given>,
@@ -106,6 +109,7 @@ impl Settings {
             drain_timeout: self.drain_timeout.or(below.drain_timeout),
             max_connection_age: self.max_connection_age.or(below.max_connection_age),
             max_connection_age_grace: self.max_connection_age_grace.or(below.max_connection_age_grace),
+            http_allowed_origins: self.http_allowed_origins.or(below.http_allowed_origins),
             keepalive_interval: self.keepalive_interval.or(below.keepalive_interval),
             keepalive_timeout: self.keepalive_timeout.or(below.keepalive_timeout),
         }

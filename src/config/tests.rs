@@ -46,6 +46,7 @@ fn what_is_printed_reads_back_as_the_same() {
         watch_heartbeat: Duration::from_secs(7),
         max_connection_age: Some(Duration::from_secs(5_400)),
         payload_bytes_max: 3 << 20,
+        http_allowed_origins: vec!["https://app.example".into(), "http://[::1]:8080".into()],
         ..Config::default()
     };
     for config in [Config::default(), unusual] {
@@ -93,6 +94,16 @@ fn a_wrong_value_says_which_where_what_and_what_is_allowed() {
 }
 
 #[test]
+fn what_no_browser_sends_is_no_origin() {
+    for text in
+        ["", "*", "null", "a.example", "https://", "https://a.example/", "https://A.example", "http://a,,http://b"]
+    {
+        let settings = Settings { http_allowed_origins: flag("http-allowed-origins", text), ..Settings::default() };
+        assert!(read(settings).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn all_wrong_values_are_told_at_once() {
     let told = read(Settings {
         lease: flag("lease", "2h"),
@@ -112,6 +123,15 @@ fn values_may_be_written_in_several_ways() {
     for (text, expected) in bytes {
         let settings = Settings { payload_bytes_max: flag("payload-bytes-max", text), ..Settings::default() };
         assert_eq!(read(settings).unwrap().payload_bytes_max, expected, "{text}");
+    }
+    let origins: [(&str, &[&str]); 3] = [
+        ("off", &[]),
+        ("https://a.example", &["https://a.example"]),
+        ("http://a:1, http://b", &["http://a:1", "http://b"]),
+    ];
+    for (text, expected) in origins {
+        let settings = Settings { http_allowed_origins: flag("http-allowed-origins", text), ..Settings::default() };
+        assert_eq!(read(settings).unwrap().http_allowed_origins, expected, "{text}");
     }
     let ages = [("off", None), ("1h 30m", Some(Duration::from_secs(5_400)))];
     for (text, expected) in ages {

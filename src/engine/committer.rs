@@ -91,6 +91,11 @@ impl Commit {
         commit
     }
 
+    /// How many changes are in it.
+    pub fn changes(&self) -> usize {
+        self.parts.iter().map(|part| part.changes.len()).sum()
+    }
+
     /// Makes it durable. Blocks.
     pub fn flush(self, store: &dyn Store) -> Result<Committed, CommitError> {
         match store.commit(&self.batches) {

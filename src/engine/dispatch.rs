@@ -60,6 +60,17 @@ pub struct Match {
     pub worker: Name,
 }
 
+/// How many there are.
+#[derive(Clone, Debug, Default)]
+pub struct Census {
+    pub workers: usize,
+    /// Runs that wait for a worker, and the one that stands first.
+    pub waiting: usize,
+    pub oldest: Option<InstanceKey>,
+    /// Runs that workers hold, or are just granted.
+    pub held: usize,
+}
+
 /// How it stands with a run that no worker has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -177,6 +188,13 @@ impl Dispatch {
             }
             _ => Vec::new(),
         }
+    }
+
+    pub fn census(&self) -> Census {
+        let board = self.board.lock();
+        let firsts = board.lanes.values().filter_map(|lane| lane.offers.first_key_value());
+        let oldest = firsts.min_by_key(|(ticket, _)| **ticket).map(|(_, (key, _))| key.clone());
+        Census { workers: board.sessions.len(), waiting: board.waiting.len(), oldest, held: board.routes.len() }
     }
 
     /// How it stands with a run that no worker has.

@@ -70,6 +70,7 @@ impl Shared {
     }
 
     fn end_claim(&self, claim: ClaimId, expired: bool) -> Option<Arc<Session>> {
+        self.metrics.leases_expired.add(u64::from(expired));
         let session = self.dispatch.end_claim(claim, expired)?;
         if expired {
             session.cancel(claim, StopReason::LeaseLost);
@@ -87,7 +88,9 @@ impl Shared {
             self.dispatch.route(claim, session);
             let grant = Command::Grant(Grant { execution, claim, worker, ttl: self.config.lease_ttl });
             let verdict = self.partition(&key).submit(&key, &grant, self.clock.now(), None);
-            if verdict.result.is_err() {
+            if verdict.result.is_ok() {
+                self.metrics.leases_granted.add(1);
+            } else {
                 self.dispatch.end_claim(claim, false);
                 matches.extend(self.dispatch.resume(session));
             }

@@ -7,6 +7,7 @@ mod effects;
 pub mod history;
 mod journal;
 mod list;
+mod measure;
 pub mod partition;
 mod query;
 mod recovery;
@@ -56,6 +57,7 @@ use crate::{
         time::{Span, Timestamp},
     },
     entropy::Entropy,
+    metrics::Metrics,
     mutant::Mutant,
     store::{ReadError, Store},
 };
@@ -101,6 +103,7 @@ pub struct Shared {
     list_turns: Arc<Semaphore>,
     watch_turns: Arc<Semaphore>,
     sessions: AtomicU64,
+    metrics: Metrics,
     fallen: tokio_watch::Sender<Option<Arc<str>>>,
     /// The engine is being ended in good order.
     ending: AtomicBool,
@@ -181,6 +184,7 @@ impl Engine {
             list_turns: Arc::new(Semaphore::new(list::LISTS_AT_ONCE)),
             watch_turns: Arc::new(Semaphore::new(list::WATCHES_AT_ONCE)),
             sessions: AtomicU64::new(1),
+            metrics: Metrics::default(),
             fallen: tokio_watch::Sender::new(None),
             ending: AtomicBool::new(false),
             config,
@@ -207,12 +211,18 @@ impl Engine {
     pub async fn start(&self, key: &InstanceKey, start: Start) -> Result<Started, Refusal> {
         let signal = start.signal.as_ref().and_then(|signal| signal.input.as_ref());
         let weight = payload_kib(start.input.as_ref()) + payload_kib(signal);
-        self.start_command(key, Command::Start(start), weight).await
+        self.start_counted(key, Command::Start(start), weight).await
     }
 
     /// Starts an instance that has ended anew.
     pub async fn restart(&self, key: &InstanceKey, restart: Restart) -> Result<Started, Refusal> {
-        self.start_command(key, Command::Restart(restart), 1).await
+        self.start_counted(key, Command::Restart(restart), 1).await
+    }
+
+    async fn start_counted(&self, key: &InstanceKey, command: Command, weight: u32) -> Result<Started, Refusal> {
+        let started = self.start_command(key, command, weight).await;
+        self.shared.metrics.started(measure::ending(&started));
+        started
     }
 
     async fn start_command(&self, key: &InstanceKey, command: Command, weight: u32) -> Result<Started, Refusal> {

@@ -23,9 +23,10 @@ use crate::{
         lease::{NotHeld, Proof},
         partitioning::PartitionId,
         rejection::Rejection,
-        status::{News, View},
+        status::{News, Status, View},
         time::Now,
     },
+    metrics::Population,
     mutant::Mutant,
     store::{Batch, Claim, Write},
 };
@@ -51,6 +52,8 @@ struct Log {
     sequence: u64,
     revision: Revision,
     changes: Vec<Change>,
+    /// Of the instances as they are in memory.
+    population: Population,
     /// Numbered, but not queued: only in a mutant.
     late: Option<Change>,
 }
@@ -92,7 +95,14 @@ impl Partition {
         let (changes, late) = (Vec::new(), None);
         let back = u64::from(Mutant::StepBackAtRecovery.is_on());
         let revision = Revision(claim.revision.0.saturating_sub(back));
-        let log = Log { epoch: claim.epoch, sequence: claim.sequence, revision, changes, late };
+        let log = Log {
+            epoch: claim.epoch,
+            sequence: claim.sequence,
+            revision,
+            changes,
+            population: Population::default(),
+            late,
+        };
         Partition {
             id: claim.partition,
             restored: claim.restored,
@@ -106,6 +116,7 @@ impl Partition {
 
     /// Puts an instance in that the store had.
     pub fn restore(&self, key: InstanceKey, instance: Instance) {
+        self.log.lock().population.moved(None, standing(&instance));
         self.instances.insert(key, Box::new(instance));
     }
 
@@ -169,10 +180,12 @@ impl Partition {
         if events.is_empty() {
             return None;
         }
-        let before = Outlook::of(instance);
+        let (before, stood) = (Outlook::of(instance), standing(instance));
         let mut log = self.log.lock();
         let journal = Journal::open(key, instance.arrival, now);
-        self.record(&mut log, journal, instance, before, events, events, now, place, *answer)
+        let ended = self.record(&mut log, journal, instance, before, events, events, now, place, *answer);
+        log.population.moved(stood, standing(instance));
+        ended
     }
 
     /// The first event of an instance makes it; there is none for commands that find nothing to do.
@@ -187,6 +200,7 @@ impl Partition {
         journal.event(None, first, revision);
         journal.applied(first, &instance);
         self.record(&mut log, journal, &mut instance, Outlook::default(), events, rest, now, place, Answer::Done);
+        log.population.moved(None, standing(&instance));
         Some(instance)
     }
 
@@ -287,6 +301,11 @@ impl Partition {
         self.log.lock().revision
     }
 
+    /// How many instances stand where.
+    pub fn population(&self) -> Population {
+        self.log.lock().population
+    }
+
     /// Everything up to `revision` is durable and carried out.
     pub fn has_become_durable(&self, revision: Revision) {
         self.durable.send_modify(|durable| durable.revision = revision);
@@ -305,6 +324,11 @@ impl Partition {
     pub fn is_durable(&self, revision: Revision) -> bool {
         self.durable.borrow().revision >= revision
     }
+}
+
+/// Where an instance stands, if it is one that callers find.
+fn standing(instance: &Instance) -> Option<Status> {
+    instance.is_there().then_some(instance.execution.status)
 }
 
 impl Log {

@@ -38,10 +38,18 @@ impl Stepper {
 
     /// Makes it durable. Blocks. Nothing once the store has failed: nobody is told of the commit then.
     pub fn flush(&self, commit: Commit) -> Option<Committed> {
-        match commit.flush(&*self.shared.store) {
+        let metrics = &self.shared.metrics;
+        let (changes, begun) = (commit.changes() as u64, self.shared.clock.now().steady);
+        let flushed = commit.flush(&*self.shared.store);
+        let took = self.shared.clock.now().steady - begun;
+        match flushed {
             // It may have been given up on meanwhile; then nobody is told of it any more.
             Ok(_) if self.has_fallen() => None,
-            Ok(committed) => Some(committed),
+            Ok(committed) => {
+                metrics.commit_time.observe(u64::try_from(took.as_micros()).unwrap_or(0));
+                metrics.commit_changes.observe(changes);
+                Some(committed)
+            }
             Err(error) => {
                 self.shared.fall(&describe(&error));
                 None

@@ -41,6 +41,7 @@ pub struct Watchers {
     /// By task hub; empty where nobody watches by a pattern.
     patterns: RwLock<HashMap<TaskHub, Vec<Pattern>>>,
     places: Arc<Semaphore>,
+    places_max: usize,
 }
 
 /// Who watches one instance by its id.
@@ -115,8 +116,14 @@ struct Subscription {
 
 impl Watchers {
     pub fn new(watchers_max: usize) -> Watchers {
-        let places = Arc::new(Semaphore::new(watchers_max.min(Semaphore::MAX_PERMITS)));
-        Watchers { topics: DashMap::new(), patterns: RwLock::default(), places }
+        let places_max = watchers_max.min(Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(places_max));
+        Watchers { topics: DashMap::new(), patterns: RwLock::default(), places, places_max }
+    }
+
+    /// How many watch.
+    pub fn open(&self) -> usize {
+        self.places_max.saturating_sub(self.places.available_permits())
     }
 
     /// Tells everybody who watches the instance.

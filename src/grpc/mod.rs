@@ -9,7 +9,12 @@ mod panorama;
 mod status;
 mod work;
 
-pub use self::{door::Door, maintenance::Maintenance, orchestration::Orchestration, work::Work};
+pub use self::{
+    door::{Door, draining},
+    maintenance::Maintenance,
+    orchestration::Orchestration,
+    work::Work,
+};
 
 /// The largest message that is decoded; our own limits are lower, so that our own errors speak.
 pub const DECODE_BYTES_MAX: usize = 16 << 20;

@@ -20,6 +20,18 @@ pub struct Orchestration {
     pub door: Door,
 }
 
+impl Orchestration {
+    /// An instance id for a caller who names none.
+    pub fn draw_instance_id(&self) -> String {
+        self.door.engine.draw_execution_id().to_string()
+    }
+
+    /// What is counted, as Prometheus reads it.
+    pub fn metrics(&self) -> String {
+        self.door.engine.metrics()
+    }
+}
+
 #[async_trait]
 impl OrchestrationService for Orchestration {
     async fn start_singleton(

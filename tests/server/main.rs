@@ -7,6 +7,7 @@ mod backup;
 mod crash;
 mod disk;
 mod fuzz;
+mod http;
 mod idempotency;
 mod leases;
 mod lifecycle;

@@ -10,7 +10,7 @@ use soloist::proto::v1::{self, StartOutcome};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::support::{Client, RawWorker, Server, error_info, start, status};
+use crate::support::{Client, RawWorker, Server, Web, error_info, start, status};
 
 const CALLERS: usize = 8;
 /// A disk that still takes writes after so many is not going to refuse them.
@@ -176,6 +176,30 @@ async fn a_failed_flush_that_no_commit_waits_for_ends_the_server_too() {
     assert!(!ended.success() && said.contains("MARK can't be written"), "{ended}: {said}");
     let server = Server::start(&folder);
     status(&mut server.client().await, "i").await;
+}
+
+/// Over HTTP, in its words.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_start_whose_commit_fails_is_told_so_over_http_too() {
+    let home = tempfile::tempdir().expect("a folder");
+    let (shim, folder, aged) = (compile_shim(home.path()), home.path().join("data"), home.path().join("aged"));
+    let environment = [
+        ("LD_PRELOAD", shim.to_str().expect("text")),
+        ("FLUSH_FAILS_OF", "soloist.db-wal"),
+        ("FLUSH_FAILS_AT", "1"),
+        ("FLUSH_FAILS_FROM", aged.to_str().expect("text")),
+    ];
+    let server = Server::start_with(&folder, &[], &environment);
+    let web = Web::new(&server);
+    assert_eq!(web.post("/orchestrators/work/before", "").await.status, 202);
+    std::fs::write(&aged, "").expect("a file");
+    let refused = web.post("/orchestrators/work/i?requestId=r", "").await;
+    assert_eq!((refused.status.as_u16(), refused.reason().as_str()), (500, "OUTCOME_UNKNOWN"));
+    assert!(!server.wait().await.0.success());
+    let server = Server::start(&folder);
+    let web = Web::new(&server);
+    assert_eq!(web.post("/orchestrators/work/before", "").await.status, 409);
 }
 
 /// Rust's linker is a compiler for this, too.

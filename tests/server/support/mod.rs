@@ -1,6 +1,7 @@
 //! The program as a process, callers, and a worker that speaks the protocol by hand.
 
 pub mod crowd;
+pub mod http;
 pub mod process;
 pub mod recorder;
 pub mod seed;
@@ -10,7 +11,7 @@ use soloist::proto::v1::{self, orchestration_service_client::OrchestrationServic
 use tonic::{Status, transport::Channel};
 use tonic_types::{ErrorDetail, ErrorInfo, FieldViolation, StatusExt};
 
-pub use self::{crowd::Crowd, process::Server, worker::RawWorker};
+pub use self::{crowd::Crowd, http::Web, process::Server, worker::RawWorker};
 
 pub type Client = OrchestrationServiceClient<Channel>;
 

@@ -121,7 +121,7 @@ impl Copier<'_> {
         let rows = Cell::new(0);
         let goes_on = || {
             rows.set(rows.get() + 1);
-            rows.get() % ROWS_BETWEEN_LOOKS != 0 || self.check().is_ok()
+            !rows.get().is_multiple_of(ROWS_BETWEEN_LOOKS) || self.check().is_ok()
         };
         for table in Table::ALL {
             let damaged = reader::first_damaged(&copy, table, goes_on).map_err(|error| broken(&error))?;

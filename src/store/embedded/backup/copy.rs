@@ -118,7 +118,7 @@ impl Copier<'_> {
     /// Reads every row back, and with them every page that they stand on.
     fn verify(&self) -> Result<(), BackupError> {
         let copy = inspect::open(&self.folder.copy()).map_err(|error| broken(&error))?;
-        let rows = Cell::new(0);
+        let rows = Cell::new(0_u64);
         let goes_on = || {
             rows.set(rows.get() + 1);
             !rows.get().is_multiple_of(ROWS_BETWEEN_LOOKS) || self.check().is_ok()

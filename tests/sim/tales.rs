@@ -1,4 +1,6 @@
-//! Bugs that the simulation has found, told by hand, step by step.
+//! Bugs of races, told by hand, step by step.
+
+mod panorama;
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +23,7 @@ use soloist::{
         watch::{ItemKind, Wish},
         workers::Mail,
     },
-    store::memory::Memory,
+    store::{Store, memory::Memory},
 };
 
 use crate::{
@@ -36,8 +38,12 @@ struct Scene {
     key: InstanceKey,
 }
 
+fn key(id: &str) -> InstanceKey {
+    InstanceKey::new(&TaskHub::default(), &InstanceId::parse(id).expect("a valid id"))
+}
+
 /// What it comes to with one poll.
-fn poll<F: Future>(future: &mut Pin<&mut F>) -> Option<F::Output> {
+fn poll<F: Future + ?Sized>(future: &mut Pin<&mut F>) -> Option<F::Output> {
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => Some(done),
         Poll::Pending => None,
@@ -46,6 +52,10 @@ fn poll<F: Future>(future: &mut Pin<&mut F>) -> Option<F::Output> {
 
 impl Scene {
     fn new() -> Scene {
+        Scene::over(Arc::new(Memory::new()))
+    }
+
+    fn over(store: Arc<dyn Store>) -> Scene {
         let config = Config {
             lease_ttl: Span::from_secs(15),
             request_memory: Span::from_secs(60),
@@ -54,11 +64,8 @@ impl Scene {
             workers_max: 10,
         };
         let clock = Arc::new(Stage::new(1_700_000_000 * SECOND).clock(0));
-        let engine =
-            Engine::recover(config, Arc::new(Memory::new()), clock, Arc::new(Dice::new(1))).expect("an empty store");
-        let id = InstanceId::parse("nightly").expect("a valid id");
-        let key = InstanceKey::new(&TaskHub::default(), &id);
-        Scene { stepper: engine.stepper(), engine, key }
+        let engine = Engine::recover(config, store, clock, Arc::new(Dice::new(1))).expect("an empty store");
+        Scene { stepper: engine.stepper(), engine, key: key("nightly") }
     }
 
     /// Everything that waits becomes durable and is carried out.
@@ -82,6 +89,11 @@ impl Scene {
 
     /// Starts, in the place of what is there.
     fn replace(&self) {
+        let replace = Start { conflict_policy: ConflictPolicy::Replace, ..self.start() };
+        self.finish(self.engine.start(&self.key, replace)).expect("a start that replaces");
+    }
+
+    fn start(&self) -> Start {
         let spec = Spec {
             function: name("report"),
             version: String::new(),
@@ -92,17 +104,16 @@ impl Scene {
             run_timeout: None,
             start_at: None,
         };
-        let start = Start {
+        Start {
             execution: self.engine.draw_execution_id(),
             spec: Arc::new(spec),
             input: None,
-            conflict_policy: ConflictPolicy::Replace,
+            conflict_policy: ConflictPolicy::Fail,
             replaceable: Replaceable::ALL,
             max_queue: 2,
             signal: None,
             request: None,
-        };
-        self.finish(self.engine.start(&self.key, start)).expect("a start that replaces");
+        }
     }
 
     fn raise(&self) -> RaiseEvent {

@@ -156,12 +156,15 @@ async fn a_watch_that_is_waited_for_in_short_turns_is_opened_once() {
 
 /// Asks until there is an answer, and lets others come to their turn in between.
 async fn in_turns<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(30), asking).await.expect("an answer")
 }
 
 /// The server had more watches than it takes when it came back: those who had one before gave up.

@@ -64,8 +64,7 @@ impl Health {
         self.durable.store(commit_number, Ordering::Release);
     }
 
-    /// The length of the log when it was last looked at; nothing, if it was wholly copied: then the next commit starts it
-    /// anew, unless somebody keeps it from that.
+    /// The length of the log when it was last looked at.
     pub(super) fn log_pages(&self) -> u32 {
         self.log_pages.load(Ordering::Relaxed)
     }
@@ -76,8 +75,7 @@ impl Health {
     }
 
     pub(super) fn set_log(&self, log: Log) {
-        let pages = if log.rest() == 0 { 0 } else { log.pages };
-        self.log_pages.store(pages, Ordering::Relaxed);
+        self.log_pages.store(log.pages, Ordering::Relaxed);
         self.log_rest.store(log.rest(), Ordering::Relaxed);
     }
 

@@ -134,6 +134,18 @@ async fn a_full_disk_ends_the_server_and_nothing_is_lost() {
     a_server_fails_and_nothing_is_lost(server, &folder, "File too large").await;
 }
 
+/// A server whose `at`-th flush of a file fails, counted from when there is a file `aged`.
+#[cfg(target_os = "linux")]
+fn start_that_fails(shim: &Path, folder: &Path, aged: &Path, file: &str, at: &str) -> Server {
+    let environment = [
+        ("LD_PRELOAD", shim.to_str().expect("text")),
+        ("FLUSH_FAILS_OF", file),
+        ("FLUSH_FAILS_AT", at),
+        ("FLUSH_FAILS_FROM", aged.to_str().expect("text")),
+    ];
+    Server::start_with(folder, &[], &environment)
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_flush_ends_the_server_and_nothing_is_lost() {
@@ -145,13 +157,7 @@ async fn a_failed_flush_ends_the_server_and_nothing_is_lost() {
     for (case, (file, at, says)) in cases.into_iter().enumerate() {
         let folder = home.path().join(format!("data-{case}"));
         let aged = folder.with_extension("aged");
-        let environment = [
-            ("LD_PRELOAD", shim.to_str().expect("text")),
-            ("FLUSH_FAILS_OF", file),
-            ("FLUSH_FAILS_AT", at),
-            ("FLUSH_FAILS_FROM", aged.to_str().expect("text")),
-        ];
-        let server = Server::start_with(&folder, &[], &environment);
+        let server = start_that_fails(&shim, &folder, &aged, file, at);
         a_server_fails_and_nothing_is_lost(server, &folder, says).await;
     }
 }
@@ -163,13 +169,7 @@ async fn a_failed_flush_ends_the_server_and_nothing_is_lost() {
 async fn a_failed_flush_that_no_commit_waits_for_ends_the_server_too() {
     let home = tempfile::tempdir().expect("a folder");
     let (shim, folder, aged) = (compile_shim(home.path()), home.path().join("data"), home.path().join("aged"));
-    let environment = [
-        ("LD_PRELOAD", shim.to_str().expect("text")),
-        ("FLUSH_FAILS_OF", "MARK"),
-        ("FLUSH_FAILS_AT", "1"),
-        ("FLUSH_FAILS_FROM", aged.to_str().expect("text")),
-    ];
-    let server = Server::start_with(&folder, &[], &environment);
+    let server = start_that_fails(&shim, &folder, &aged, "MARK", "1");
     std::fs::write(&aged, "").expect("a file");
     server.client().await.start_singleton(start("work", "i")).await.expect("the commit itself is durable");
     let (ended, said) = server.wait().await;
@@ -184,13 +184,7 @@ async fn a_failed_flush_that_no_commit_waits_for_ends_the_server_too() {
 async fn a_start_whose_commit_fails_is_told_so_over_http_too() {
     let home = tempfile::tempdir().expect("a folder");
     let (shim, folder, aged) = (compile_shim(home.path()), home.path().join("data"), home.path().join("aged"));
-    let environment = [
-        ("LD_PRELOAD", shim.to_str().expect("text")),
-        ("FLUSH_FAILS_OF", "soloist.db-wal"),
-        ("FLUSH_FAILS_AT", "1"),
-        ("FLUSH_FAILS_FROM", aged.to_str().expect("text")),
-    ];
-    let server = Server::start_with(&folder, &[], &environment);
+    let server = start_that_fails(&shim, &folder, &aged, "soloist.db-wal", "1");
     let web = Web::new(&server);
     assert_eq!(web.post("/orchestrators/work/before", "").await.status, 202);
     std::fs::write(&aged, "").expect("a file");

@@ -121,12 +121,11 @@ fn played(fillers: usize, looks: &[usize], is_held: bool) -> Result<(), String> 
     scene.settle();
     drop(begun);
 
-    let panorama = RefCell::new(scene.engine.watch_many(everything()).expect("a place"));
+    let panorama = tokio::sync::Mutex::new(scene.engine.watch_many(everything()).expect("a place"));
     let seen = RefCell::new(Vec::new());
     let watching = async || {
         loop {
-            #[expect(clippy::await_holding_refcell_ref, reason = "nobody else borrows it")]
-            let glimpse = panorama.borrow_mut().next().await;
+            let glimpse = panorama.lock().await.next().await;
             seen.borrow_mut().push(glimpse);
         }
     };

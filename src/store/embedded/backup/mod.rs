@@ -69,7 +69,7 @@ struct Copy {
 
 impl Backups {
     pub(super) fn new(folder: Folder, writer: Arc<Mutex<Option<Writer>>>, health: Arc<Health>) -> Backups {
-        let room = Room::new(folder.path().into());
+        let room = Room::of(folder.path().into());
         Backups { folder, writer, health, room, log_pages_max: LOG_PAGES_MAX, turns: Arc::default() }
     }
 
@@ -167,6 +167,8 @@ fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> BackupE
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use tempfile::TempDir;
 
     use super::{
@@ -193,18 +195,19 @@ mod tests {
     fn a_backup_leaves_room_to_the_commits() {
         let home = tempfile::tempdir().expect("a folder");
         let mut backups = backups(&home);
-        let roomy = backups.room.clone();
         let says = |error: &dyn std::error::Error| assert!(error.to_string().contains("bytes free, and "), "{error}");
-
-        backups.room = roomy.clone().with_spare(u64::MAX);
-        let refused = backups.backup(&Stop::default()).err().expect("there is no room");
-        says(&refused);
-        assert!(copy_is_gone(&backups));
-
-        // There was room at first, and there is none after so many looks at it.
+        // There is room at first, and none after so many looks at it.
+        let fills_after = |looks: usize| {
+            let left = AtomicUsize::new(looks);
+            let looks = move |left: usize| left.checked_sub(1);
+            Room::new(move || match left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, looks) {
+                Ok(_) => Ok(u64::MAX),
+                Err(_) => Ok(0),
+            })
+        };
         let mut looks = 0;
         let mut backup = loop {
-            backups.room = roomy.clone().with_spare(0).that_fills_after(looks);
+            backups.room = fills_after(looks);
             match backups.backup(&Stop::default()) {
                 Ok(backup) => break backup,
                 Err(refused) => says(&refused),
@@ -212,7 +215,7 @@ mod tests {
             assert!(copy_is_gone(&backups));
             looks += 1;
         };
-        assert!(looks >= 2 + Table::ALL.len() as u32, "it looks at each step, and while it reads the rows back");
+        assert!(looks >= 2 + Table::ALL.len(), "it looks at each step, and while it reads the rows back");
         says(&backup.next(10).expect_err("no room is left"));
         says(&backup.check().expect_err("no room is left"));
         drop(backup);

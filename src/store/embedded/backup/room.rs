@@ -1,11 +1,6 @@
 //! Room on the disk: what a backup takes, no commit may miss.
 
-#[cfg(test)]
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
-};
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 use super::super::{failure::Health, schema::PAGE_BYTES};
 
@@ -15,58 +10,30 @@ const SPARE_BYTES: u64 = 64 << 20;
 /// The disk that the data folder is on. A commit that finds it full ends the server; a backup that would is given up.
 #[derive(Clone)]
 pub(super) struct Room {
-    folder: PathBuf,
-    spare_bytes: u64,
-    /// Looks until the disk is full.
-    #[cfg(test)]
-    looks: Option<Arc<AtomicU32>>,
+    free_bytes: Arc<dyn Fn() -> io::Result<u64> + Send + Sync>,
 }
 
 impl Room {
-    pub(super) fn new(folder: PathBuf) -> Room {
-        Room {
-            folder,
-            spare_bytes: SPARE_BYTES,
-            #[cfg(test)]
-            looks: None,
-        }
+    pub(super) fn of(folder: PathBuf) -> Room {
+        Room::new(move || fs4::available_space(&folder))
     }
 
-    #[cfg(test)]
-    pub(super) fn with_spare(self, spare_bytes: u64) -> Room {
-        Room { spare_bytes, ..self }
-    }
-
-    #[cfg(test)]
-    pub(super) fn that_fills_after(self, looks: u32) -> Room {
-        Room { looks: Some(Arc::new(AtomicU32::new(looks))), ..self }
-    }
-
-    #[cfg(not(test))]
-    fn free(&self) -> io::Result<u64> {
-        fs4::available_space(&self.folder)
-    }
-
-    #[cfg(test)]
-    fn free(&self) -> io::Result<u64> {
-        let is_full = self.looks.as_ref().is_some_and(|looks| {
-            looks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
-        });
-        if is_full { Ok(0) } else { fs4::available_space(&self.folder) }
+    pub(super) fn new(free_bytes: impl Fn() -> io::Result<u64> + Send + Sync + 'static) -> Room {
+        Room { free_bytes: Arc::new(free_bytes) }
     }
 
     /// Whether a copy that grows by so many pages leaves enough to the commits: for the next ones, and for what is
     /// still in the log alone and has to go into the database.
     pub(super) fn check(&self, copy_pages: u64, health: &Health) -> io::Result<()> {
-        let free = self.free()?;
-        let log_pages = u64::from(health.log_rest());
-        let needed = copy_pages.saturating_add(log_pages).saturating_mul(PAGE_BYTES.into());
-        let needed = needed.saturating_add(self.spare_bytes);
-        if free > needed {
+        let pages = copy_pages.saturating_add(health.log_rest().into());
+        let needed = pages.saturating_mul(PAGE_BYTES.into()).saturating_add(SPARE_BYTES);
+        let free = (self.free_bytes)()?;
+        if free >= needed {
             return Ok(());
         }
         let says = format!(
-            "the disk of the data folder has {free} bytes free, and {needed} are needed to leave room for what is written meanwhile"
+            "the disk of the data folder has {free} bytes free, and {needed} are needed to leave room for what is \
+             written meanwhile"
         );
         Err(io::Error::new(io::ErrorKind::StorageFull, says))
     }

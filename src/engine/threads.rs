@@ -35,6 +35,8 @@ const STORE_CHECK: Duration = Duration::from_secs(1);
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// The longest wait for the first sweep.
 const FIRST_SWEEP: Span = Span::from_secs(60);
+/// The longest rest between two steps of a sweep: one that the disk held up for hours must not put off the next.
+const SWEEP_REST_MAX: Span = Span::from_secs(60);
 /// No commit is under way.
 const IDLE: i64 = i64::MAX;
 
@@ -176,8 +178,8 @@ async fn sweep(moving: Moving, retention: Span) {
                     break;
                 }
             }
-            // As long a rest as the work was: the store is there for others.
-            tokio::time::sleep((clock.now().steady - begun).into()).await;
+            // As long a rest as the work was, within reason: the store is there for others.
+            tokio::time::sleep((clock.now().steady - begun).min(SWEEP_REST_MAX).into()).await;
         }
         if purged > 0 {
             tracing::info!(purged, "instances had outlived the retention");

@@ -27,8 +27,8 @@ async fn is_there(engine: &Engine, key: &InstanceKey) -> bool {
 
 /// Returns when the next sweep has been and is over.
 async fn sweep() {
-    /// Longer than there ever is between two.
-    const A_WHILE: Duration = Duration::from_secs(3_601);
+    /// Longer than there ever is between two: the hour, and the rest after one that was just under way.
+    const A_WHILE: Duration = Duration::from_secs(3_600 + 60 + 1);
     tokio::time::sleep(A_WHILE).await;
 }
 

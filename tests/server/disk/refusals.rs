@@ -89,7 +89,8 @@ async fn a_server_fails_and_nothing_is_lost(server: Server, folder: &Path, says:
         all.unknown.extend(outcome.unknown);
     }
     println!("{} acknowledged, {} unknown", all.acknowledged.len(), all.unknown.len());
-    assert!(!all.unknown.is_empty(), "somebody's commit has failed");
+    // Nobody waits for MARK: the server may end between two commits.
+    assert!(!all.unknown.is_empty() || says.contains("MARK"), "somebody's commit has failed");
     while let Some(item) = watch.message().await.transpose() {
         let Err(ended) = item else { continue };
         assert_eq!(ended.code(), Code::Unavailable, "a watcher is told that the server goes: {ended:?}");

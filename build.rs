@@ -10,6 +10,8 @@ const PUBLIC: [&str; 4] = [
     "proto/soloist/v1/orchestration_service.proto",
     "proto/soloist/v1/worker_service.proto",
 ];
+/// The Durable Task SDKs' protocol: without a package, and so in descriptors of its own.
+const DURABLE_TASK: [&str; 1] = ["proto/durable_task.proto"];
 const ON_DISK: [&str; 1] = ["proto/soloist/store/v1/record.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -22,6 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure().build_server(server).build_client(true).compile_fds(public)?;
 
     if server {
+        let durable_task = protox::compile(DURABLE_TASK, ["proto"])?;
+        fs::write(out.join("durable_task.bin"), durable_task.encode_to_vec())?;
+        tonic_prost_build::configure().build_client(true).btree_map(".").compile_fds(durable_task)?;
+
         let on_disk = protox::compile(ON_DISK, ["proto"])?;
         tonic_prost_build::configure().btree_map(".").compile_fds(on_disk)?;
     }

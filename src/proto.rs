@@ -7,11 +7,21 @@ pub mod v1 {
     tonic::include_proto!("soloist.v1");
 }
 
+/// The protocol of the Durable Task SDKs.
+#[cfg(feature = "server")]
+pub mod durable_task {
+    tonic::include_proto!("_");
+}
+
 /// What the store's rows hold.
 #[cfg(feature = "server")]
 pub mod store {
     tonic::include_proto!("soloist.store.v1");
 }
+
+/// The descriptors of the Durable Task protocol, for gRPC reflection.
+#[cfg(feature = "server")]
+pub const DURABLE_TASK_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/durable_task.bin"));
 
 /// The descriptors of `soloist.v1`, for gRPC reflection.
 #[cfg(feature = "server")]

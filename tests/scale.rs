@@ -104,6 +104,8 @@ fn spec(function: &str, team: &str) -> Arc<Spec> {
         start_deadline: None,
         run_timeout: None,
         start_at: None,
+        parent: None,
+        trace: None,
     })
 }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    ids::{ClaimId, ExecutionId, Name},
+    ids::{ClaimId, CompletionToken, ExecutionId, InstanceId, Name, Revision},
     lease::Proof,
     policy::{ConflictPolicy, Replaceable},
     request::{Digest, Request},
     status::{Failure, Spec},
     time::{Span, Timestamp},
+    turn::{Message, Note, TaskOutcome},
 };
 
 /// A text that is never interpreted.
@@ -26,6 +27,9 @@ pub enum Command {
     Purge(Purge),
     Grant(Grant),
     Report(Report),
+    CompleteTurn(CompleteTurn),
+    EndTask(EndTask),
+    Receive(Message),
     /// A granted run never left the server: the lease ends and the attempt does not count.
     TakeBack(Proof),
     /// The holder of the lease will be told that leases last this long: from then on its own must last as long.
@@ -51,7 +55,7 @@ pub struct Start {
 }
 
 /// An external event.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Signal {
     pub name: Name,
     pub input: Option<Payload>,
@@ -173,4 +177,48 @@ impl ReportBody {
             ReportBody::Stopped => Some(digest(4).finish()),
         }
     }
+}
+
+/// What a Durable Task worker makes of one turn.
+#[derive(Clone, Debug)]
+pub struct CompleteTurn {
+    pub token: CompletionToken,
+    /// The turn's part of the history: what the worker was told, then one event an action.
+    pub notes: Vec<Note>,
+    /// The last event of the inbox that the worker was told.
+    pub through: u64,
+    pub began_at: Timestamp,
+    /// Nothing where the worker says nothing of it.
+    pub custom_status: Option<Option<Payload>>,
+    pub trace: Option<Arc<[u8]>>,
+    pub actions: Vec<Action>,
+    pub ending: Option<Ending>,
+}
+
+/// What an orchestrator asks for.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// `note` is the place among the turn's notes of the one that schedules it.
+    ScheduleActivity { id: i32, name: Name, version: String, note: u64 },
+    CreateTimer { id: i32, fire_at: Timestamp },
+    StartChild { id: i32, instance: InstanceId, execution: ExecutionId, spec: Arc<Spec>, input: Option<Payload> },
+    SendEvent { to: InstanceId, execution: Option<ExecutionId>, signal: Signal },
+    Terminate { to: InstanceId, output: Option<Payload>, recurse: bool },
+}
+
+/// How an orchestrator ends its execution.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    Completed { output: Option<Payload> },
+    Failed { failure: Arc<Failure> },
+    Terminated { output: Option<Payload> },
+    ContinuedAsNew { execution: ExecutionId, spec: Arc<Spec>, input: Option<Payload>, carried: Vec<Signal> },
+}
+
+/// What became of an activity.
+#[derive(Clone, Debug)]
+pub struct EndTask {
+    /// The revision that scheduled it.
+    pub task: Revision,
+    pub outcome: TaskOutcome,
 }

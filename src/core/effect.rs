@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::{
     event::{Event, LeaseEnd},
-    ids::{Arrival, ClaimId, ExecutionId, Revision},
+    ids::{Arrival, ClaimId, ExecutionId, Name, Revision},
     instance::Instance,
     lease::{Cancellation, Proof},
     status::{News, Spec},
     time::{Steady, Timestamp},
+    turn::{Message, Task, TaskKind},
 };
 use crate::mutant::Mutant;
 
@@ -30,8 +31,41 @@ pub enum Effect {
     Withdraw,
     /// A worker may be granted it.
     Offer(Offer),
+    /// A Durable Task worker may be given a turn.
+    OfferTurn(Offer),
+    /// It no longer waits for a Durable Task worker.
+    WithdrawTurn,
+    /// A Durable Task worker may be given an activity.
+    OfferActivity(ActivityOffer),
+    /// Its activities are no longer wanted.
+    WithdrawActivities,
+    /// Tell another instance.
+    Send(Letter),
     /// Look again at that time.
     Arm(Steady),
+}
+
+/// An activity that waits for a worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActivityOffer {
+    pub arrival: Arrival,
+    pub execution: ExecutionId,
+    /// The revision that scheduled it.
+    pub task: Revision,
+    pub id: i32,
+    pub name: Name,
+    /// Its own, or else its orchestration's.
+    pub version: String,
+    /// The row of history that schedules it.
+    pub row: u64,
+}
+
+/// A message on its way, with the row that keeps it until it has arrived.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Letter {
+    pub arrival: Arrival,
+    pub number: Revision,
+    pub message: Message,
 }
 
 /// A run that waits for a worker.
@@ -64,6 +98,9 @@ pub struct Outlook {
     /// Whether the holder of a lease that is not cancelled is to pause.
     suspended: bool,
     events: Option<u64>,
+    turn: Option<ExecutionId>,
+    /// The execution, if it has activities that are not over.
+    activities: Option<ExecutionId>,
     due: Option<Steady>,
 }
 
@@ -78,6 +115,8 @@ impl Outlook {
                 .filter(|_| !instance.is_suspended() || Mutant::DeliverWhileSuspended.is_on())
                 .and(Some(instance.inbox_last))
                 .filter(|last| *last > instance.inbox_after),
+            turn: instance.awaits_turn().then_some(instance.execution.id),
+            activities: activities(instance).next().map(|_| instance.execution.id),
             due: instance.next_due(),
         }
     }
@@ -96,15 +135,61 @@ pub fn effects(before: Outlook, events: &[Event], news: Vec<News>, after: &Insta
     } else if before.offer.is_some() && !after.is_grantable() {
         effects.push(Effect::Withdraw);
     }
+    if before.turn.is_some() && !after.awaits_turn() {
+        effects.push(Effect::WithdrawTurn);
+    }
+    if before.activities.is_some() && before.activities != Outlook::of(after).activities {
+        effects.push(Effect::WithdrawActivities);
+    }
+    effects.extend(of_turns(events, after));
     let continued = events.iter().any(|event| matches!(event, Event::ExecutionContinued { .. }));
     let prefer = ended.filter(|_| continued).map(|(proof, _)| proof.claim);
     effects.extend(outstanding_since(before, prefer, after));
     effects
 }
 
-/// What a fresh owner of the instance has to do.
+/// What a fresh owner of the instance has to do. What it has sent lies in rows of its own.
 pub fn outstanding(instance: &Instance) -> Vec<Effect> {
-    outstanding_since(Outlook::default(), None, instance)
+    let mut effects = outstanding_since(Outlook::default(), None, instance);
+    effects.extend(activities(instance).map(Effect::OfferActivity));
+    effects
+}
+
+/// What the events of one change ask for, as far as it is still wanted. They have consecutive revisions.
+fn of_turns(events: &[Event], after: &Instance) -> Vec<Effect> {
+    let first = (after.revision.0 + 1).saturating_sub(events.len() as u64);
+    let numbered = (first..).map(Revision).zip(events);
+    let effect = |(revision, event): (Revision, &Event)| match event {
+        Event::TaskScheduled(_) => {
+            let task = after.turns.as_ref().and_then(|turns| turns.task(revision));
+            task.and_then(|task| activity(after, revision, task)).map(Effect::OfferActivity)
+        }
+        Event::MessageSent(message) => {
+            Some(Effect::Send(Letter { arrival: after.arrival, number: revision, message: message.clone() }))
+        }
+        _ => None,
+    };
+    numbered.filter_map(effect).collect()
+}
+
+fn activities(instance: &Instance) -> impl Iterator<Item = ActivityOffer> {
+    let turns = instance.turns.as_deref().into_iter();
+    turns.flat_map(|turns| turns.activities()).filter_map(|(revision, task)| activity(instance, revision, task))
+}
+
+fn activity(instance: &Instance, revision: Revision, task: &Task) -> Option<ActivityOffer> {
+    let TaskKind::Activity { name, version, row } = &task.kind else { return None };
+    let execution = &instance.execution;
+    let version = if version.is_empty() { &execution.spec.version } else { version };
+    Some(ActivityOffer {
+        arrival: instance.arrival,
+        execution: execution.id,
+        task: revision,
+        id: task.id,
+        name: name.clone(),
+        version: version.clone(),
+        row: *row,
+    })
 }
 
 fn outstanding_since(before: Outlook, prefer: Option<ClaimId>, instance: &Instance) -> Vec<Effect> {
@@ -121,6 +206,9 @@ fn outstanding_since(before: Outlook, prefer: Option<ClaimId>, instance: &Instan
     }
     if let Some(execution) = now.offer.filter(|_| now.offer != before.offer) {
         effects.push(Effect::Offer(Offer { execution, spec: Arc::clone(&instance.execution.spec), prefer }));
+    }
+    if let Some(execution) = now.turn.filter(|_| now.turn != before.turn) {
+        effects.push(Effect::OfferTurn(Offer { execution, spec: Arc::clone(&instance.execution.spec), prefer: None }));
     }
     if let Some(due) = now.due.filter(|_| now.due != before.due) {
         effects.push(Effect::Arm(due));

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    command::Payload,
+    command::{Payload, Signal},
     ids::{ClaimId, ExecutionId, Name, Revision},
     lease::{Cancellation, FinalReport},
     request::Remembered,
     status::{Failure, Spec},
-    time::{Span, Steady},
+    time::{Span, Steady, Timestamp},
+    turn::{Message, Note, Task, TaskOutcome},
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +92,28 @@ pub enum Event {
         execution: ExecutionId,
         input: Option<Payload>,
     },
+    /// A Durable Task worker has finished a turn.
+    TurnCompleted {
+        through: u64,
+        notes: Vec<Note>,
+        began_at: Timestamp,
+        trace: Option<Arc<[u8]>>,
+        /// It runs from now on, as callers see it.
+        begins: bool,
+    },
+    TaskScheduled(Task),
+    TaskEnded {
+        task: Revision,
+        outcome: TaskOutcome,
+    },
+    MessageSent(Message),
+    /// The orchestrator goes on under a new execution id, with no history.
+    ExecutionRenewed {
+        execution: ExecutionId,
+        spec: Arc<Spec>,
+        input: Option<Payload>,
+        carried: Vec<Signal>,
+    },
     /// What is left remembers its requests until then, and its lease until that is over.
     InstancePurged {
         forget_at: Option<Steady>,
@@ -122,7 +145,9 @@ impl Event {
             | Event::ExecutionCompleted { .. }
             | Event::ExecutionFailed { .. }
             | Event::ExecutionTerminated { .. }
-            | Event::ExecutionContinued { .. } => true,
+            | Event::ExecutionContinued { .. }
+            | Event::ExecutionRenewed { .. } => true,
+            Event::TurnCompleted { begins, .. } => *begins,
             Event::StartQueued { .. }
             | Event::StartCoalesced { .. }
             | Event::StartWithdrawn { .. }
@@ -136,6 +161,9 @@ impl Event {
             | Event::LeaseEnded(_)
             | Event::RetryScheduled { .. }
             | Event::RetryDue
+            | Event::TaskScheduled(_)
+            | Event::TaskEnded { .. }
+            | Event::MessageSent(_)
             | Event::InstancePurged { .. }
             | Event::InstanceForgotten => false,
         }

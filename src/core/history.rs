@@ -50,8 +50,11 @@ impl EventInput {
 }
 
 impl HistoryEvent {
-    /// What is noted of an event that has just been applied; nothing of most.
+    /// What is noted of an event that has just been applied; nothing of most. What is run in turns notes them itself.
     pub fn of(event: &Event, after: &Instance, now: Now) -> Option<HistoryEvent> {
+        if after.turns.is_some() {
+            return None;
+        }
         let happened = match event {
             Event::RunGranted { worker, .. } => Happened::RunGranted {
                 worker: worker.clone(),
@@ -89,6 +92,11 @@ impl HistoryEvent {
             | Event::ExecutionFailed { .. }
             | Event::ExecutionTerminated { .. }
             | Event::ExecutionContinued { .. }
+            | Event::ExecutionRenewed { .. }
+            | Event::TurnCompleted { .. }
+            | Event::TaskScheduled(_)
+            | Event::TaskEnded { .. }
+            | Event::MessageSent(_)
             | Event::InstancePurged { .. }
             | Event::InstanceForgotten => return None,
         };

@@ -23,6 +23,10 @@ pub struct ExecutionId(pub [u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimId(pub [u8; 16]);
 
+/// Proof of claim on one Durable Task work item, as it was handed out once.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CompletionToken(pub [u8; 16]);
+
 /// Names an instance within the server: task hub and instance id.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceKey(Arc<str>);
@@ -82,12 +86,28 @@ impl fmt::Debug for ClaimId {
     }
 }
 
+impl fmt::Debug for CompletionToken {
+    /// A secret: never shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CompletionToken(…)")
+    }
+}
+
 impl InstanceKey {
     /// The separator can't stand in a hub's name nor in an instance id.
     const SEPARATOR: char = '\0';
 
     pub fn new(hub: &TaskHub, id: &InstanceId) -> InstanceKey {
         InstanceKey(format!("{}{}{}", hub.0, Self::SEPARATOR, id.0).into())
+    }
+
+    /// Another instance of the same hub.
+    pub fn sibling(&self, id: &InstanceId) -> InstanceKey {
+        InstanceKey(format!("{}{}{}", self.hub(), Self::SEPARATOR, id.0).into())
+    }
+
+    pub fn instance_id(&self) -> InstanceId {
+        InstanceId(self.id().into())
     }
 
     pub fn hub(&self) -> &str {

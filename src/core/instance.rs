@@ -4,13 +4,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     event::{Event, LeaseEnd},
-    ids::{Arrival, ExecutionId, FencingToken, InstanceKey, Revision},
+    ids::{Arrival, CompletionToken, ExecutionId, FencingToken, InstanceKey, Revision},
     lease::{Cancellation, FinalReport, Lease, NotHeld, Proof},
     limits,
+    policy::WorkerKind,
     queue::{Queue, QueuedStart},
     request::Memory,
     status::{Execution, Spec, Status, View},
     time::{Now, Steady, Timestamp},
+    turn::Turns,
 };
 use crate::mutant::Mutant;
 
@@ -34,6 +36,10 @@ pub struct Instance {
     pub inbox_last: u64,
     pub memory: Memory,
     pub queue: Queue,
+    /// Of an execution that Durable Task workers run.
+    pub turns: Option<Box<Turns>>,
+    /// The turn that a worker has. Soft state: after a restart it is handed out again.
+    pub turn_held: Option<CompletionToken>,
     /// The rows that hold the outputs of former executions, the oldest first.
     pub former_outputs: Vec<Revision>,
     /// It was purged: callers don't find it. What is left of it are its lease and its remembered requests.
@@ -73,6 +79,8 @@ impl Instance {
             inbox_last: 0,
             memory: Memory::default(),
             queue: Queue::default(),
+            turns: None,
+            turn_held: None,
             former_outputs: Vec::new(),
             purged: None,
         }
@@ -101,7 +109,12 @@ impl Instance {
             }
             Event::ExecutionRestarted { execution } => {
                 let former = &self.execution;
-                self.begin(Execution::begin(*execution, &former.spec, former.input, at), revision, now);
+                let spec = match former.spec.parent {
+                    // It reports to nobody.
+                    Some(_) => &Arc::new(Spec { parent: None, ..Spec::clone(&former.spec) }),
+                    None => &former.spec,
+                };
+                self.begin(Execution::begin(*execution, spec, former.input, at), revision, now);
             }
             Event::ExecutionDequeued => {
                 if let Some(QueuedStart { execution, spec, input, queued_at, .. }) = self.queue.pop() {
@@ -202,7 +215,41 @@ impl Instance {
                 self.execution.status = if suspended { Status::Suspended } else { Status::Running };
                 self.execution.resumes_as = suspended.then_some(Status::Running);
             }
+            Event::TurnCompleted { through, notes, began_at, trace, .. } => {
+                let turns = self.turns.get_or_insert_default();
+                turns.begun = true;
+                turns.last_began_at = Some(*began_at);
+                turns.trace = trace.clone().or_else(|| turns.trace.take());
+                self.turn_held = None;
+                self.inbox_after = *through;
+                self.execution.history += notes.len() as u64;
+                self.execution.turn_completed(at, now.steady);
+            }
+            Event::TaskScheduled(task) => {
+                if let Some(turns) = &mut self.turns {
+                    turns.schedule(revision, task.clone(), now);
+                }
+            }
+            Event::TaskEnded { task, .. } => {
+                self.inbox_last += 1;
+                if let Some(turns) = &mut self.turns {
+                    turns.task_ended(*task);
+                }
+            }
+            Event::MessageSent(_) => {}
+            Event::ExecutionRenewed { execution, spec, input, carried } => {
+                let input = input.as_ref().map(|_| revision);
+                self.execution = self.execution.renewed(*execution, spec, input, at);
+                self.turns = self.turns.as_deref().map(Turns::renewed).map(Box::new);
+                // What is carried over comes first: it takes the numbers of what was read last.
+                let carried = carried.len() as u64;
+                match self.inbox_after.checked_sub(carried) {
+                    Some(before) => self.inbox_after = before,
+                    None => self.inbox_last += carried,
+                }
+            }
             Event::InstancePurged { forget_at } => {
+                self.turns = None;
                 self.purged = Some(Purged { forget_at: *forget_at });
                 self.former_outputs = Vec::new();
                 self.execution.forget();
@@ -218,7 +265,7 @@ impl Instance {
                 self.purged = Some(Purged { forget_at: None });
             }
         }
-        self.execution.history += u64::from(event.is_history());
+        self.execution.history += u64::from(event.is_history() && self.turns.is_none());
     }
 
     /// A new execution takes the place of one that has ended; after a purge it begins a new life.
@@ -232,6 +279,8 @@ impl Instance {
             self.former_outputs.extend(self.execution.output);
         }
         self.execution = execution;
+        self.turns = None;
+        self.turn_held = None;
         self.execution.schedule(now);
         self.await_grant(now.steady);
     }
@@ -252,6 +301,10 @@ impl Instance {
     fn end(&mut self, status: Status, at: Timestamp, cancellation: Option<Cancellation>) {
         self.execution.ended(status, at);
         self.inbox_after = self.inbox_last;
+        self.turn_held = None;
+        if let Some(turns) = &mut self.turns {
+            turns.ended();
+        }
         if let Some(lease) = &mut self.lease {
             lease.cancelled = lease.cancelled.or(cancellation);
         }
@@ -274,10 +327,28 @@ impl Instance {
             lease.renew(now.steady);
         }
         self.execution.reschedule(now);
+        if let Some(turns) = &mut self.turns {
+            turns.reschedule(now);
+        }
     }
 
-    /// Whether a worker could be granted it at once.
+    /// Whether a native worker could be granted it at once.
     pub fn is_grantable(&self) -> bool {
+        self.awaits_worker() && self.turns.is_none() && self.turn_held.is_none()
+    }
+
+    /// Whether a Durable Task worker could be given a turn of it at once.
+    pub fn awaits_turn(&self) -> bool {
+        let has_news = |turns: &Turns| !turns.begun || self.inbox_last > self.inbox_after;
+        let is_in_turns = match &self.turns {
+            Some(turns) => has_news(turns),
+            // Which kind of worker runs it is fixed with the first grant or turn.
+            None => self.execution.attempt == 0 && self.execution.spec.worker_kind != WorkerKind::Native,
+        };
+        is_in_turns && self.turn_held.is_none() && self.lease.is_none() && self.awaits_worker()
+    }
+
+    fn awaits_worker(&self) -> bool {
         let stands = |lease: &Lease| lease.cancelled.is_none() || !Mutant::SkipLeaseWait.is_on();
         let execution = &self.execution;
         self.is_there()
@@ -299,11 +370,12 @@ impl Instance {
         let run_until = execution.and_then(|execution| execution.run_until);
         let waiting = execution.filter(|_| self.lease.is_none());
         let retry_at = waiting.and_then(|execution| execution.retry_at);
-        let start_by = waiting.and_then(|execution| execution.start_by);
+        let start_by = waiting.filter(|_| self.turn_held.is_none()).and_then(|execution| execution.start_by);
+        let timer = execution.and(self.turns.as_ref()).and_then(|turns| turns.next_timer());
         let scheduled = execution.and_then(|execution| execution.scheduled);
         // What a purge left goes once its lease and its memory are over.
         let forget_at = self.purged.filter(|_| self.lease.is_none()).and_then(|purged| purged.forget_at);
-        [lease_end, run_until, retry_at, start_by, scheduled, forget_at].into_iter().flatten().min()
+        [lease_end, run_until, retry_at, start_by, scheduled, timer, forget_at].into_iter().flatten().min()
     }
 
     /// What callers see of it.
@@ -413,6 +485,8 @@ impl Execution {
             start_deadline: None,
             run_timeout: None,
             start_at: None,
+            parent: None,
+            trace: None,
         });
         (self.input, self.output, self.custom_status) = (None, None, None);
         self.failure = None;
@@ -431,6 +505,31 @@ impl Execution {
         self.attempt = self.accepted_attempts + 1;
         self.start_by = None;
         self.run_until = self.run_until.or_else(|| self.spec.run_timeout.map(|timeout| now + timeout));
+    }
+
+    /// A turn is over: it runs, if it did not.
+    fn turn_completed(&mut self, at: Timestamp, now: Steady) {
+        match self.status {
+            Status::Pending => self.status = Status::Running,
+            Status::Suspended => self.resumes_as = Some(Status::Running),
+            Status::Running | Status::Completed | Status::Failed | Status::Terminated => {}
+        }
+        self.started_at.get_or_insert(at);
+        self.last_updated_at = at;
+        self.start_by = None;
+        self.run_until = self.run_until.or_else(|| self.spec.run_timeout.map(|timeout| now + timeout));
+    }
+
+    /// What the orchestrator goes on as: callers see the same instance run on.
+    fn renewed(&self, id: ExecutionId, spec: &Arc<Spec>, input: Option<Revision>, at: Timestamp) -> Execution {
+        Execution {
+            status: self.status,
+            resumes_as: self.resumes_as,
+            created_at: self.created_at,
+            started_at: self.started_at,
+            custom_status: self.custom_status,
+            ..Execution::begin(id, spec, input, at)
+        }
     }
 
     fn ended(&mut self, status: Status, at: Timestamp) {

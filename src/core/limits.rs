@@ -58,3 +58,5 @@ pub const WORKER_FUNCTIONS_MAX: usize = 1_000;
 pub const WORKER_RUNS_MAX: u32 = 10_000;
 /// How long a run rests after a worker declined it.
 pub const DECLINED_BACKOFF: Span = Span::from_secs(1);
+/// Durable timers of one instance that fire in one step; those that are due beyond them fire in the next.
+pub const TIMERS_AT_ONCE: usize = 100;

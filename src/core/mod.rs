@@ -19,3 +19,4 @@ pub mod rejection;
 pub mod request;
 pub mod status;
 pub mod time;
+pub mod turn;

@@ -38,6 +38,8 @@ pub enum Rejection {
     Cancelled(Cancellation),
     #[error("fencing token {presented} is not the current lease's")]
     StaleFencingToken { presented: FencingToken },
+    #[error("the work item was completed, handed to somebody else or is no longer wanted")]
+    StaleCompletionToken,
     #[error("the run can't be granted now")]
     NotGrantable,
 }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
+    turn::Parent,
     ids::{Arrival, ExecutionId, FencingToken, InstanceKey, Name, Revision},
     policy::{RetryPolicy, WorkerKind},
     time::{Span, Steady, Timestamp},
@@ -26,6 +27,8 @@ pub struct Failure {
     pub message: String,
     pub details: String,
     pub non_retriable: bool,
+    /// All that a Durable Task worker said of it, in that protocol's bytes: causes and properties too.
+    pub origin: Option<Arc<[u8]>>,
 }
 
 /// What an execution was started with and keeps to its end.
@@ -40,6 +43,10 @@ pub struct Spec {
     pub run_timeout: Option<Span>,
     /// Not handed out before.
     pub start_at: Option<Timestamp>,
+    /// The execution that it is a sub-orchestration of.
+    pub parent: Option<Arc<Parent>>,
+    /// The caller's trace context, in the Durable Task protocol's bytes.
+    pub trace: Option<Arc<[u8]>>,
 }
 
 /// One run of an instance.
@@ -154,6 +161,6 @@ impl News {
 impl Failure {
     /// A failure that the server itself declares.
     pub fn declared(error_type: &str, message: String) -> Failure {
-        Failure { error_type: error_type.into(), message, details: String::new(), non_retriable: true }
+        Failure { error_type: error_type.into(), message, details: String::new(), non_retriable: true, origin: None }
     }
 }

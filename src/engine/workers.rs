@@ -227,6 +227,8 @@ mod tests {
             start_deadline: None,
             run_timeout: None,
             start_at: None,
+            parent: None,
+            trace: None,
         };
         let (proof, execution) =
             (Proof { token: Revision(claim.into()), claim: ClaimId([claim; 16]) }, ExecutionId([claim; 16]));

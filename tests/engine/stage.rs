@@ -172,6 +172,8 @@ pub fn spec() -> Spec {
         start_deadline: None,
         run_timeout: None,
         start_at: None,
+        parent: None,
+        trace: None,
     }
 }
 

@@ -253,6 +253,8 @@ pub fn spec(function: &str, max_attempts: u32) -> Arc<Spec> {
         start_deadline: Some(START_DEADLINE),
         run_timeout: Some(RUN_TIMEOUT),
         start_at: None,
+        parent: None,
+        trace: None,
     })
 }
 
@@ -291,8 +293,7 @@ pub fn request(id: &str, digest: u128) -> Request {
 }
 
 pub fn failed(non_retriable: bool) -> ReportBody {
-    let failure =
-        Failure { error_type: "Oops".into(), message: "it broke".into(), details: String::new(), non_retriable };
+    let failure = Failure { non_retriable, ..Failure::declared("Oops", "it broke".into()) };
     ReportBody::Failed { failure }
 }
 

@@ -111,6 +111,8 @@ impl Client {
             start_deadline: some(15, 10 * MILLI, 20 * SECOND),
             run_timeout: some(20, 100 * MILLI, 40 * SECOND),
             start_at: dice.percent(12).then(|| Timestamp(self.world.stage.now() + dice.between(-SECOND, 20 * SECOND))),
+            parent: None,
+            trace: None,
         };
         let all = Replaceable::ALL;
         let (completed, failed, terminated) = (dice.percent(50), dice.percent(50), dice.percent(50));

@@ -103,6 +103,8 @@ impl Scene {
             start_deadline: None,
             run_timeout: None,
             start_at: None,
+            parent: None,
+            trace: None,
         };
         Start {
             execution: self.engine.draw_execution_id(),

@@ -389,6 +389,7 @@ impl Worker {
                     message: content.to_string(),
                     details: String::new(),
                     non_retriable,
+                    origin: None,
                 };
                 let content = content * 2 + u64::from(non_retriable);
                 (Report::Failed { content }, ReportBody::Failed { failure })

@@ -6,6 +6,7 @@ mod queue;
 mod run;
 mod start;
 mod timer;
+mod turn;
 
 use super::{
     command::Command,
@@ -56,6 +57,7 @@ pub struct Found<'a> {
 /// Decides what `command` does. Changes nothing.
 pub fn decide(found: Found<'_>, command: &Command) -> Result<Decision, Rejection> {
     let mut decision = decide_alone(found, command)?;
+    decision.events.extend(turn::tell_parent(found, &decision.events));
     decision.events.extend(queue::next(found, &decision.events));
     Ok(decision)
 }
@@ -71,6 +73,9 @@ fn decide_alone(found: Found<'_>, command: &Command) -> Result<Decision, Rejecti
         Command::Purge(purge) => lifecycle::purge(found, purge),
         Command::Grant(grant) => run::grant(found, grant),
         Command::Report(report) => run::report(found, report),
+        Command::CompleteTurn(complete) => turn::complete(found, complete),
+        Command::EndTask(end) => turn::end_task(found, end),
+        Command::Receive(message) => turn::receive(found, message),
         Command::TakeBack(proof) => run::take_back(found, *proof),
         Command::Lengthen(ttl) => Ok(run::lengthen(found, *ttl)),
         Command::Tick => Ok(timer::tick(found)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Decision, Found, run};
+use super::{Decision, Found, run, turn};
 use crate::core::{
     event::Event,
     instance::Instance,
@@ -34,10 +34,14 @@ fn due(found: Found<'_>, instance: &Instance) -> Vec<Event> {
     if has_come(execution.scheduled) {
         return vec![Event::StartDue];
     }
+    let fired = turn::fired(instance, now);
+    if !fired.is_empty() {
+        return fired;
+    }
     if instance.lease.is_some() {
         return Vec::new();
     }
-    if execution.status == Status::Pending && has_come(execution.start_by) {
+    if execution.status == Status::Pending && instance.turn_held.is_none() && has_come(execution.start_by) {
         return failed("StartDeadlineExceeded", "no worker took the execution within its start_deadline");
     }
     if has_come(execution.retry_at) {

@@ -323,6 +323,8 @@ fn spec() -> Arc<Spec> {
         start_deadline: Some(Span::from_secs(100)),
         run_timeout: Some(Span::from_secs(1_000)),
         start_at: None,
+        parent: None,
+        trace: None,
     })
 }
 

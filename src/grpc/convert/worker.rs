@@ -115,6 +115,7 @@ fn failure(wrong: &mut Violations, failure: v1::Failure) -> Failure {
         message: failure.message,
         details: failure.details,
         non_retriable: failure.non_retriable,
+        origin: None,
     }
 }
 

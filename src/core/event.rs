@@ -85,6 +85,7 @@ pub enum Event {
     },
     ExecutionTerminated {
         reason: Arc<str>,
+        output: Option<Payload>,
         cancellation: Cancellation,
     },
     ExecutionContinued {

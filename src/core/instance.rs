@@ -7,6 +7,7 @@ use super::{
     ids::{Arrival, ExecutionId, FencingToken, InstanceKey, Revision},
     lease::{Cancellation, FinalReport, Lease, NotHeld, Proof},
     limits,
+    policy::WorkerKind,
     queue::{Queue, QueuedStart},
     request::Memory,
     status::{Execution, Spec, Status, View},
@@ -190,7 +191,8 @@ impl Instance {
                 self.execution.failure = Some(Arc::clone(failure));
                 self.end(Status::Failed, at, Some(Cancellation::TimedOut));
             }
-            Event::ExecutionTerminated { reason, cancellation } => {
+            Event::ExecutionTerminated { reason, output, cancellation } => {
+                self.execution.output = output.as_ref().map(|_| revision);
                 self.execution.termination_reason = Some(Arc::clone(reason));
                 self.execution.failure = None;
                 self.end(Status::Terminated, at, Some(*cancellation));
@@ -276,7 +278,7 @@ impl Instance {
         self.execution.reschedule(now);
     }
 
-    /// Whether a worker could be granted it at once.
+    /// Whether a native worker could be granted it at once.
     pub fn is_grantable(&self) -> bool {
         let stands = |lease: &Lease| lease.cancelled.is_none() || !Mutant::SkipLeaseWait.is_on();
         let execution = &self.execution;
@@ -285,6 +287,7 @@ impl Instance {
                 || execution.status == Status::Suspended && Mutant::HandOutSuspended.is_on())
             && !self.lease.as_ref().is_some_and(stands)
             && execution.retry_at.is_none()
+            && execution.spec.worker_kind != WorkerKind::DurableTask
             && (execution.scheduled.is_none() || Mutant::HandOutScheduled.is_on())
     }
 

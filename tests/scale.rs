@@ -75,7 +75,8 @@ fn fill(store: &Embedded, instances: u64) {
         };
         let mut instance = Instance::create(arrival, execution, spec, false, next(), now);
         if number <= instances / 2 {
-            let ended = Event::ExecutionTerminated { reason: "".into(), cancellation: Cancellation::Terminated };
+            let ended =
+                Event::ExecutionTerminated { reason: "".into(), output: None, cancellation: Cancellation::Terminated };
             instance.apply(&ended, next(), now);
         }
         let bytes = record::encode_instance(&key, &instance);

@@ -99,6 +99,8 @@ enum Kind {
     Any,
     /// A worker of soloist.v1.WorkerService
     Native,
+    /// A worker that is written with a Durable Task SDK
+    DurableTask,
 }
 
 /// The terminal statuses that may be replaced; empty for none.
@@ -218,6 +220,7 @@ impl Kind {
         match self {
             Kind::Any => WorkerKind::Any,
             Kind::Native => WorkerKind::Native,
+            Kind::DurableTask => WorkerKind::DurableTask,
         }
     }
 }

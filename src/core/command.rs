@@ -95,7 +95,11 @@ pub struct Resume {
 #[derive(Clone, Debug)]
 pub struct Terminate {
     pub reason: Arc<str>,
+    /// The output that the live execution ends with.
+    pub output: Option<Payload>,
     pub target: Target,
+    /// Its children are to end too.
+    pub recurse: bool,
 }
 
 /// Which execution is to end.

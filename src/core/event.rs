@@ -86,6 +86,7 @@ pub enum Event {
     },
     ExecutionTerminated {
         reason: Arc<str>,
+        output: Option<Payload>,
         cancellation: Cancellation,
     },
     ExecutionContinued {

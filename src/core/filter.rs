@@ -21,7 +21,8 @@ pub struct Filter {
     /// When the latest execution was created.
     pub created_from: Option<Timestamp>,
     pub created_before: Option<Timestamp>,
-    /// The latest execution has ended before this.
+    /// When the latest execution has ended.
+    pub ended_from: Option<Timestamp>,
     pub ended_before: Option<Timestamp>,
     /// All of these.
     pub tags: BTreeMap<String, String>,
@@ -40,18 +41,20 @@ impl Filter {
             && self.function.as_ref().is_none_or(|wanted| *wanted == spec.function)
             && self.created_from.is_none_or(|from| execution.created_at >= from)
             && self.created_before.is_none_or(|before| execution.created_at < before)
+            && self.ended_from.is_none_or(|from| execution.completed_at.is_some_and(|at| at >= from))
             && self.ended_before.is_none_or(|before| execution.completed_at.is_some_and(|at| at < before))
             && self.tags.iter().all(|(key, value)| spec.tags.get(key) == Some(value))
     }
 
     /// Tells it from other filters.
     pub fn digest(&self) -> u128 {
-        let Filter { hub, id_prefix, statuses, function, created_from, created_before, ended_before, tags } = self;
+        let Filter { hub, id_prefix, statuses, function, created_from, created_before, ended_from, ended_before, tags } =
+            self;
         let mut digest = Digest::default()
             .optional(hub.as_ref().map(TaskHub::as_str))
             .part(id_prefix.as_bytes())
             .optional(function.as_ref().map(Name::as_str));
-        for at in [created_from, created_before, ended_before] {
+        for at in [created_from, created_before, ended_from, ended_before] {
             digest = digest.optional(at.map(|at| at.0.to_string()).as_deref());
         }
         // In whichever order they are named, however often.

@@ -203,7 +203,8 @@ impl Instance {
                 self.execution.failure = Some(Arc::clone(failure));
                 self.end(Status::Failed, at, Some(Cancellation::TimedOut));
             }
-            Event::ExecutionTerminated { reason, cancellation } => {
+            Event::ExecutionTerminated { reason, output, cancellation } => {
+                self.execution.output = output.as_ref().map(|_| revision);
                 self.execution.termination_reason = Some(Arc::clone(reason));
                 self.execution.failure = None;
                 self.end(Status::Terminated, at, Some(*cancellation));
@@ -356,6 +357,7 @@ impl Instance {
                 || execution.status == Status::Suspended && Mutant::HandOutSuspended.is_on())
             && !self.lease.as_ref().is_some_and(stands)
             && execution.retry_at.is_none()
+            && execution.spec.worker_kind != WorkerKind::DurableTask
             && (execution.scheduled.is_none() || Mutant::HandOutScheduled.is_on())
     }
 

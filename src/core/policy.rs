@@ -25,11 +25,17 @@ pub enum WorkerKind {
     #[default]
     Any,
     Native,
+    /// One that speaks the protocol of the Durable Task SDKs.
+    DurableTask,
 }
 
-/// The terminal statuses that a new execution may follow.
+/// The statuses of an execution that a new one may follow: of one that has ended by every start, of a live one by a
+/// start that replaces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Replaceable {
+    pub pending: bool,
+    pub running: bool,
+    pub suspended: bool,
     pub completed: bool,
     pub failed: bool,
     pub terminated: bool,
@@ -47,12 +53,22 @@ pub struct RetryPolicy {
 }
 
 impl Replaceable {
-    pub const ALL: Replaceable = Replaceable { completed: true, failed: true, terminated: true };
-    pub const NONE: Replaceable = Replaceable { completed: false, failed: false, terminated: false };
+    pub const NONE: Replaceable = Replaceable {
+        pending: false,
+        running: false,
+        suspended: false,
+        completed: false,
+        failed: false,
+        terminated: false,
+    };
+    pub const LIVE: Replaceable = Replaceable { pending: true, running: true, suspended: true, ..Replaceable::NONE };
+    pub const ALL: Replaceable = Replaceable { completed: true, failed: true, terminated: true, ..Replaceable::LIVE };
 
     pub fn contains(self, status: Status) -> bool {
         match status {
-            Status::Pending | Status::Running | Status::Suspended => false,
+            Status::Pending => self.pending,
+            Status::Running => self.running,
+            Status::Suspended => self.suspended,
             Status::Completed => self.completed,
             Status::Failed => self.failed,
             Status::Terminated => self.terminated,

@@ -149,6 +149,21 @@ impl Status {
     }
 }
 
+impl Execution {
+    const REPLACED: &str = "replaced by execution ";
+
+    /// Why an execution ends that another one takes the place of.
+    pub fn replaced_reason(by: ExecutionId) -> String {
+        format!("{}{by}", Self::REPLACED)
+    }
+
+    /// The execution that took its place, as far as its reason tells.
+    pub fn replaced_by(&self) -> Option<ExecutionId> {
+        let by = self.termination_reason.as_deref()?.strip_prefix(Self::REPLACED)?;
+        ExecutionId::parse(by).ok()
+    }
+}
+
 impl News {
     pub fn view(&self) -> &View {
         match &self.told {

@@ -36,7 +36,7 @@ pub enum What {
     Happened(Happened),
     Completed { output: Option<String> },
     Failed { failure: Option<Arc<Failure>> },
-    Terminated { reason: Arc<str> },
+    Terminated { reason: Arc<str>, output: Option<String> },
 }
 
 /// The history of an execution as it stood when it was asked for, read as it is told.
@@ -169,9 +169,10 @@ impl History {
             Status::Pending | Status::Running | Status::Suspended => return Ok((0, Next::Nothing, Vec::new())),
             Status::Completed => What::Completed { output: self.payload(execution.output).await? },
             Status::Failed => What::Failed { failure: execution.failure.clone() },
-            Status::Terminated => {
-                What::Terminated { reason: execution.termination_reason.clone().unwrap_or_else(|| "".into()) }
-            }
+            Status::Terminated => What::Terminated {
+                reason: execution.termination_reason.clone().unwrap_or_else(|| "".into()),
+                output: self.payload(execution.output).await?,
+            },
         };
         let at = execution.completed_at.unwrap_or(execution.last_updated_at);
         Ok((0, Next::Nothing, vec![Chapter { number: execution.history + 1, at, what }]))

@@ -79,11 +79,11 @@ impl<'a> Journal<'a> {
                 self.put(Table::Request, revision.0, record::encode_request(remembered));
             }
             Event::RequestsForgotten { through } => self.delete_through(Table::Request, through.0),
-            Event::ExecutionCompleted { output } => {
+            Event::ExecutionCompleted { output } | Event::ExecutionTerminated { output, .. } => {
                 self.payload(output.as_ref(), revision);
                 self.empty_inbox(before);
             }
-            Event::ExecutionFailed { .. } | Event::ExecutionTerminated { .. } => self.empty_inbox(before),
+            Event::ExecutionFailed { .. } => self.empty_inbox(before),
             Event::InstancePurged { forget_at } => {
                 for table in [Table::Transition, Table::Payload, Table::Event, Table::History] {
                     if Mutant::LeaveRowsAtPurge.is_on() && table == Table::History {

@@ -33,6 +33,8 @@ const STATUS_OVERHEAD_BYTES: usize = 256;
 pub struct Page {
     /// In the order of their arrival. They don't tell when leases end.
     pub views: Vec<View>,
+    /// Where each of them stands.
+    pub arrivals: Vec<Arrival>,
     /// Everything that arrived up to here was looked at; nothing if that is all.
     pub next: Option<Arrival>,
 }
@@ -65,7 +67,7 @@ fn look_through(
     limit: usize,
 ) -> Result<Page, ReadError> {
     let begun = clock.now().steady;
-    let (mut views, mut through) = (Vec::new(), after);
+    let (mut views, mut arrivals, mut through) = (Vec::new(), Vec::new(), after);
     let (mut rows_seen, mut bytes) = (0, 0);
     let mut chunk = limit.clamp(1, CHUNK_ROWS);
     loop {
@@ -74,21 +76,22 @@ fn look_through(
             if let Some(view) = meant(filter, row)? {
                 bytes += row.bytes.len() + STATUS_OVERHEAD_BYTES;
                 if bytes > PAGE_BYTES && !views.is_empty() {
-                    return Ok(Page { views, next: Some(through) });
+                    return Ok(Page { views, arrivals, next: Some(through) });
                 }
                 views.push(view);
+                arrivals.push(row.key.arrival);
             }
             through = row.key.arrival;
             if views.len() == limit {
-                return Ok(Page { views, next: Some(through) });
+                return Ok(Page { views, arrivals, next: Some(through) });
             }
         }
         if rows.len() < chunk {
-            return Ok(Page { views, next: None });
+            return Ok(Page { views, arrivals, next: None });
         }
         rows_seen += rows.len();
         if rows_seen >= PAGE_ROWS || clock.now().steady - begun >= PAGE_TIME {
-            return Ok(Page { views, next: Some(through) });
+            return Ok(Page { views, arrivals, next: Some(through) });
         }
         chunk = CHUNK_ROWS;
     }

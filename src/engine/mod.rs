@@ -270,7 +270,8 @@ impl Engine {
 
     /// Ends the live execution, or withdraws one from the queue. Answers how that one stands now.
     pub async fn terminate(&self, key: &InstanceKey, terminate: Terminate) -> Result<Description, Refusal> {
-        let (_, view) = self.shared.execute(key, Command::Terminate(terminate), 1).await?;
+        let weight = payload_kib(terminate.output.as_ref());
+        let (_, view) = self.shared.execute(key, Command::Terminate(terminate), weight).await?;
         Ok(self.shared.describe(view))
     }
 

@@ -53,7 +53,7 @@ impl Stepper {
 impl Shared {
     async fn sweep(&self, filter: Arc<Filter>, after: Arrival, limit: usize) -> Result<Swept, Refusal> {
         let ended_before = filter.ended_before;
-        let Page { views, next } = self.page(&self.list_turns, filter, after, limit).await?;
+        let Page { views, next, .. } = self.page(&self.list_turns, filter, after, limit).await?;
         let purges = views.into_iter().map(|view| self.purge(view, ended_before));
         let mut purges = stream::iter(purges).buffer_unordered(PURGES_UNDER_WAY);
         let mut purged = 0;

@@ -62,7 +62,7 @@ async fn nothing_goes_on(player: &Player) {
         let started = engine.start(key, stage.start()).await.map(|_| ());
         let raise = RaiseEvent { signal: Signal { name: name("go"), input: None }, expected_execution: None };
         let raised = engine.raise_event(key, raise).await.map(|_| ());
-        let terminate = Terminate { reason: "enough".into(), target: Target::Latest };
+        let terminate = Terminate { reason: "enough".into(), output: None, target: Target::Latest, recurse: false };
         let ended = engine.terminate(key, terminate).await.map(|_| ());
         for refused in [started, raised, ended] {
             assert!(matches!(refused, Err(Refusal::Unavailable(_))), "{refused:?}");

@@ -143,7 +143,8 @@ impl Player {
         // One caller: what it finds is what it ends.
         let Ok(found) = engine.status(&key, None, false).await else { return };
         let execution = found.status.view.execution.id;
-        let terminate = Terminate { reason: "enough".into(), target: Target::Expected(execution) };
+        let terminate =
+            Terminate { reason: "enough".into(), output: None, target: Target::Expected(execution), recurse: false };
         let ended = Fact::Ended { key: key.clone(), execution, status: Status::Terminated };
         match self.ask(engine.terminate(&key, terminate)).await {
             Ok(_) => self.ledger.told.push(ended),

@@ -17,7 +17,7 @@ const DAY: Span = Span::from_secs(86_400);
 
 async fn begin_and_end(stage: &Stage, key: &InstanceKey) {
     stage.engine.start(key, stage.start()).await.expect("it is free");
-    let terminate = Terminate { reason: "enough".into(), target: Target::Latest };
+    let terminate = Terminate { reason: "enough".into(), output: None, target: Target::Latest, recurse: false };
     stage.engine.terminate(key, terminate).await.expect("it is live");
 }
 

@@ -152,7 +152,7 @@ async fn nobody_hears_of_what_is_not_durable() {
 
     // An end from outside: the worker is not told to stop before it is durable.
     stage.memory.hold();
-    let terminate = Terminate { reason: "enough".into(), target: Target::Latest };
+    let terminate = Terminate { reason: "enough".into(), output: None, target: Target::Latest, recurse: false };
     let (engine, of) = (stage.engine.clone(), key.clone());
     let ended = async move { engine.terminate(&of, terminate).await.map(|found| format!("{found:?}")) }.boxed();
     let mut waiting: Vec<Asker> = vec![("the end", ended)];

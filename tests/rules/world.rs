@@ -260,12 +260,17 @@ pub fn spec(function: &str, max_attempts: u32) -> Arc<Spec> {
 
 pub fn terminate(expected_execution: Option<ExecutionId>) -> Command {
     let target = expected_execution.map_or(Target::Latest, Target::Expected);
-    Command::Terminate(Terminate { reason: "enough".into(), target })
+    Command::Terminate(Terminate { reason: "enough".into(), output: None, target, recurse: false })
 }
 
 /// Ends the latest execution, or withdraws one that waits.
 pub fn withdraw(execution: ExecutionId) -> Command {
-    Command::Terminate(Terminate { reason: "no longer wanted".into(), target: Target::Exactly(execution) })
+    Command::Terminate(Terminate {
+        reason: "no longer wanted".into(),
+        output: None,
+        target: Target::Exactly(execution),
+        recurse: false,
+    })
 }
 
 pub fn suspend(expected_execution: Option<ExecutionId>) -> Command {

@@ -129,7 +129,11 @@ impl Client {
             ]),
             max_queue: 1 + dice.below(3) as u32,
             signals: dice.percent(40),
-            replaceable: if dice.percent(90) { all } else { Replaceable { completed, failed, terminated } },
+            replaceable: if dice.percent(90) {
+                all
+            } else {
+                Replaceable { completed, failed, terminated, ..Replaceable::LIVE }
+            },
             request: dice.percent(60).then(|| format!("r{:x}", dice.below(1 << 32))),
         }
     }
@@ -267,7 +271,7 @@ fn heard(world: &World, key: &InstanceKey, execution: ExecutionId) {
 async fn end(world: &World, caller: &str, key: &InstanceKey, call: Call, target: Target, patience: i64) {
     let is_of_one = call.execution().is_some();
     let called = world.witness().called(key, caller, call);
-    let terminate = Terminate { reason: "enough".into(), target };
+    let terminate = Terminate { reason: "enough".into(), output: None, target, recurse: false };
     let reply = world.house.call(patience, async |engine| engine.terminate(key, terminate).await).await;
     conclude(world, called, key, reply, |witness, description| {
         let View { execution, .. } = &description.view;

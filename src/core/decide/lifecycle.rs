@@ -44,8 +44,9 @@ pub(super) fn terminate(found: Found<'_>, terminate: &Terminate) -> Result<Decis
         }
     };
     let execution = found.live(expected)?.execution.id;
-    let terminated = vec![Event::ExecutionTerminated { reason, cancellation: Cancellation::Terminated }];
-    Ok(Decision { events: terminated, answer: Answer::Ended { execution } })
+    let output = terminate.output.clone();
+    let terminated = Event::ExecutionTerminated { reason, output, cancellation: Cancellation::Terminated };
+    Ok(Decision { events: vec![terminated], answer: Answer::Ended { execution } })
 }
 
 /// Deletes an instance that has ended. Its lease stays until it is over, and its requests are remembered for their

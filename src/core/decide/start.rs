@@ -11,6 +11,7 @@ use crate::core::{
     policy::ConflictPolicy,
     rejection::Rejection,
     request::{Outcome, Remembered, Request},
+    status::Execution,
 };
 use crate::mutant::Mutant;
 
@@ -78,9 +79,12 @@ fn on_conflict(found: Found<'_>, instance: &Instance, start: &Start) -> Result<A
             let events = signal.into_iter().collect();
             Ok(Accepted { outcome: Outcome::Joined, execution: instance.execution.id, queue_position: 0, events })
         }
+        ConflictPolicy::Replace if !start.replaceable.contains(instance.execution.status) => {
+            Err(Rejection::AlreadyRunning(existing()))
+        }
         ConflictPolicy::Replace => {
-            let reason = format!("replaced by execution {}", start.execution).into();
-            let terminated = Event::ExecutionTerminated { reason, cancellation: Cancellation::Replaced };
+            let reason = Execution::replaced_reason(start.execution).into();
+            let terminated = Event::ExecutionTerminated { reason, output: None, cancellation: Cancellation::Replaced };
             let events = vec![terminated, started(start)];
             Ok(Accepted { outcome: Outcome::Replaced, execution: start.execution, queue_position: 0, events })
         }

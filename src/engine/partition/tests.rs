@@ -153,11 +153,21 @@ impl Life {
             Ask::Raise => Command::RaiseEvent(RaiseEvent { signal: signalled(), expected_execution: None }),
             Ask::Suspend => Command::Suspend(Suspend { reason: "a pause".into(), expected_execution: None }),
             Ask::Resume => Command::Resume(Resume { reason: "go on".into(), expected_execution: None }),
-            Ask::Terminate => Command::Terminate(Terminate { reason: "enough".into(), target: Target::Latest }),
+            Ask::Terminate => Command::Terminate(Terminate {
+                reason: "enough".into(),
+                output: None,
+                target: Target::Latest,
+                recurse: false,
+            }),
             Ask::Withdraw(nth) => {
                 let waits = instance.as_ref().and_then(|instance| instance.queue.iter().nth(nth));
                 let target = Target::Exactly(waits.map_or(execution, |start| start.execution));
-                Command::Terminate(Terminate { reason: "no longer wanted".into(), target })
+                Command::Terminate(Terminate {
+                    reason: "no longer wanted".into(),
+                    output: None,
+                    target,
+                    recurse: false,
+                })
             }
             Ask::Purge => Command::Purge(Purge { expected_execution: None, ended_before: None, remember: MEMORY }),
             Ask::Grant => {
@@ -291,9 +301,10 @@ fn check_last_news(command: &Command, before: Option<&Instance>, after: Option<&
     let news: Vec<&Told> = news.collect();
     let there = before.filter(|before| before.is_there());
     match (command, there) {
-        (Command::Terminate(Terminate { reason, target: Target::Exactly(execution) }), Some(before))
-            if before.queue.position(*execution) > 0 =>
-        {
+        (
+            Command::Terminate(Terminate { reason, output: None, target: Target::Exactly(execution), recurse: false }),
+            Some(before),
+        ) if before.queue.position(*execution) > 0 => {
             let after = after.expect("what is queued is behind something");
             let [Told::Withdrawn(view)] = news.as_slice() else { panic!("{news:?}") };
             assert_eq!((view.execution.id, view.queue_position, view.revision), (*execution, 0, after.revision));

@@ -39,7 +39,9 @@ pub fn chapter(chapter: Chapter) -> v1::HistoryEvent {
         What::Failed { failure } => {
             v1::HistoryEvent { failure: failure.as_deref().map(failure_to_wire), ..of(Type::ExecutionFailed) }
         }
-        What::Terminated { reason } => v1::HistoryEvent { reason: reason.to_string(), ..of(Type::ExecutionTerminated) },
+        What::Terminated { reason, output } => {
+            v1::HistoryEvent { reason: reason.to_string(), output, ..of(Type::ExecutionTerminated) }
+        }
         What::Happened(happened) => match happened {
             Happened::RunGranted { worker, attempt, token } => {
                 v1::HistoryEvent { worker: worker.to_string(), attempt, fencing_token: token.0, ..of(Type::RunGranted) }

@@ -59,7 +59,7 @@ pub fn terminate(hub: &TaskHub, request: &v1::TerminateInstanceRequest) -> Resul
     };
     let key = instance_key(&mut wrong, hub, &request.instance_id);
     let key = wrong.finish(key)?;
-    Ok((key, Terminate { reason: request.reason.as_str().into(), target }))
+    Ok((key, Terminate { reason: request.reason.as_str().into(), output: None, target, recurse: false }))
 }
 
 pub fn restart(

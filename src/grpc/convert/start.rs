@@ -79,8 +79,9 @@ fn content(
     let worker_kind = match spec.worker_kind {
         WorkerKind::Any => 1,
         WorkerKind::Native => 2,
+        WorkerKind::DurableTask => 3,
     };
-    let Replaceable { completed, failed, terminated } = replaceable;
+    let Replaceable { pending: _, running: _, suspended: _, completed, failed, terminated } = replaceable;
     let RetryPolicy { max_attempts, initial_backoff, max_backoff, multiplier } = spec.retry;
     let span = |span: Option<Span>| span.map_or(-1, Span::as_micros).to_le_bytes();
     let mut digest = Digest::default()
@@ -117,8 +118,13 @@ fn spec(wrong: &mut Violations, request: &v1::StartSingletonRequest, now: Timest
     let worker_kind = match v1::WorkerKind::try_from(request.worker_kind) {
         Ok(v1::WorkerKind::Unspecified | v1::WorkerKind::Any) => WorkerKind::Any,
         Ok(v1::WorkerKind::Native) => WorkerKind::Native,
+        Ok(v1::WorkerKind::DurableTask) => WorkerKind::DurableTask,
         Err(_) => {
-            wrong.add("worker_kind", "must be ANY (1) or NATIVE (2)", &request.worker_kind.to_string());
+            wrong.add(
+                "worker_kind",
+                "must be ANY (1), NATIVE (2) or DURABLE_TASK (3)",
+                &request.worker_kind.to_string(),
+            );
             WorkerKind::Any
         }
     };
@@ -184,7 +190,8 @@ fn start_at(wrong: &mut Violations, at: Option<WireTimestamp>, now: Timestamp) -
 
 fn replaceable(wrong: &mut Violations, statuses: Option<&v1::ReplaceableStatuses>) -> Replaceable {
     let Some(list) = statuses else { return Replaceable::ALL };
-    let mut replaceable = Replaceable::NONE;
+    // What REPLACE does to a live one is not theirs to say.
+    let mut replaceable = Replaceable::LIVE;
     for (index, status) in list.statuses.iter().enumerate() {
         match v1::RuntimeStatus::try_from(*status) {
             Ok(v1::RuntimeStatus::Completed) => replaceable.completed = true,

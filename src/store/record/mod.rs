@@ -174,6 +174,7 @@ fn execution_to_disk(execution: &Execution) -> disk::Execution {
         worker_kind: match spec.worker_kind {
             WorkerKind::Any => 1,
             WorkerKind::Native => 2,
+            WorkerKind::DurableTask => 3,
         },
         status: status_to_disk(execution.status),
         created_at: execution.created_at.0,
@@ -215,6 +216,7 @@ fn execution_from_disk(row: disk::Execution) -> Result<Execution, Undecodable> {
         worker_kind: match row.worker_kind {
             1 => WorkerKind::Any,
             2 => WorkerKind::Native,
+            3 => WorkerKind::DurableTask,
             other => return Err(unknown("worker kind", other)),
         },
         retry: RetryPolicy {

@@ -144,7 +144,8 @@ fn played(fillers: usize, looks: &[usize], is_held: bool) -> Result<(), String> 
         looks.iter().filter(|at| **at == number).for_each(|_| look(&mut held));
         let mut call: Pin<Box<dyn Future<Output = ()>>> = match next {
             Move::Terminate(id) => {
-                let terminate = Terminate { reason: "enough".into(), target: Target::Latest };
+                let terminate =
+                    Terminate { reason: "enough".into(), output: None, target: Target::Latest, recurse: false };
                 Box::pin(async move { drop(scene.engine.terminate(&key(id), terminate).await.expect("it is live")) })
             }
             Move::Purge(id) => Box::pin(async move { scene.engine.purge(&key(id), None).await.expect("it has ended") }),
@@ -220,7 +221,7 @@ fn what_begins_anew_while_its_page_is_read_is_shown_once() {
     (0..FILLERS).for_each(|n| drop(start(&n.to_string())));
     let other = Scene { engine: scene.engine.clone(), stepper: scene.engine.stepper(), key: key(FIRST) };
     *store.then.lock() = Some(Box::new(move || {
-        let terminate = Terminate { reason: "enough".into(), target: Target::Latest };
+        let terminate = Terminate { reason: "enough".into(), output: None, target: Target::Latest, recurse: false };
         other.finish(other.engine.terminate(&other.key, terminate)).expect("it is live");
         other.finish(other.engine.purge(&other.key, None)).expect("it has ended");
         other.finish(other.engine.start(&other.key, other.start())).expect("it is free");

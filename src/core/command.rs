@@ -203,11 +203,33 @@ pub struct CompleteTurn {
 #[derive(Clone, Debug)]
 pub enum Action {
     /// `note` is the place among the turn's notes of the one that schedules it.
-    ScheduleActivity { id: i32, name: Name, version: String, note: u64 },
-    CreateTimer { id: i32, fire_at: Timestamp },
-    StartChild { id: i32, instance: InstanceId, execution: ExecutionId, spec: Arc<Spec>, input: Option<Payload> },
-    SendEvent { to: InstanceId, execution: Option<ExecutionId>, signal: Signal },
-    Terminate { to: InstanceId, output: Option<Payload>, recurse: bool },
+    ScheduleActivity {
+        id: i32,
+        name: Name,
+        version: String,
+        note: u64,
+    },
+    CreateTimer {
+        id: i32,
+        fire_at: Timestamp,
+    },
+    StartChild {
+        id: i32,
+        instance: InstanceId,
+        execution: ExecutionId,
+        spec: Arc<Spec>,
+        input: Option<Payload>,
+    },
+    SendEvent {
+        to: InstanceId,
+        execution: Option<ExecutionId>,
+        signal: Signal,
+    },
+    Terminate {
+        to: InstanceId,
+        output: Option<Payload>,
+        recurse: bool,
+    },
 }
 
 /// How an orchestrator ends its execution.

@@ -335,7 +335,10 @@ impl Instance {
 
     /// Whether a native worker could be granted it at once.
     pub fn is_grantable(&self) -> bool {
-        self.awaits_worker() && self.turns.is_none() && self.turn_held.is_none()
+        self.awaits_worker()
+            && self.turns.is_none()
+            && self.turn_held.is_none()
+            && self.execution.spec.worker_kind != WorkerKind::DurableTask
     }
 
     /// Whether a Durable Task worker could be given a turn of it at once.
@@ -357,7 +360,6 @@ impl Instance {
                 || execution.status == Status::Suspended && Mutant::HandOutSuspended.is_on())
             && !self.lease.as_ref().is_some_and(stands)
             && execution.retry_at.is_none()
-            && execution.spec.worker_kind != WorkerKind::DurableTask
             && (execution.scheduled.is_none() || Mutant::HandOutScheduled.is_on())
     }
 
@@ -423,6 +425,11 @@ impl QueuedStart {
 }
 
 impl Execution {
+    /// As it will be, when it has begun.
+    pub fn planned(id: ExecutionId, spec: &Arc<Spec>) -> Execution {
+        Execution::begin(id, spec, None, Timestamp(0))
+    }
+
     fn begin(id: ExecutionId, spec: &Arc<Spec>, input: Option<Revision>, at: Timestamp) -> Execution {
         Execution {
             id,

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    turn::Parent,
     ids::{Arrival, ExecutionId, FencingToken, InstanceKey, Name, Revision},
     policy::{RetryPolicy, WorkerKind},
     time::{Span, Steady, Timestamp},
+    turn::Parent,
 };
 
 /// Where an execution stands.

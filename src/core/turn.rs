@@ -41,10 +41,19 @@ pub struct Task {
 #[derive(Clone, Debug, PartialEq)]
 pub enum TaskKind {
     /// The row of history that schedules it holds the rest.
-    Activity { name: Name, version: String, row: u64 },
-    Timer { fire_at: Timestamp },
+    Activity {
+        name: Name,
+        version: String,
+        row: u64,
+    },
+    Timer {
+        fire_at: Timestamp,
+    },
     /// A sub-orchestration.
-    Child { instance: InstanceId, ended: bool },
+    Child {
+        instance: InstanceId,
+        ended: bool,
+    },
 }
 
 /// How a task ended.

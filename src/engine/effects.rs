@@ -6,12 +6,15 @@ use super::{
     Shared,
     committer::Committed,
     dispatch::Match,
+    partition::Receipt,
+    work_items::Item,
     workers::{Session, StopReason},
 };
 use crate::core::{
     command::{Command, Grant},
-    effect::Effect,
+    effect::{Effect, Letter},
     ids::{ClaimId, InstanceKey},
+    partitioning::PartitionId,
     status::Told,
 };
 use crate::mutant::Mutant;
@@ -23,6 +26,9 @@ impl Shared {
         let Some(part) = committed.0.front_mut() else { return false };
         if let Some(change) = part.changes.next() {
             self.effects(&change.key, change.effects);
+            if let Some(Receipt { from, arrival, number }) = change.receipt {
+                self.partitions[usize::from(from.0)].acknowledge(&change.key, arrival, number);
+            }
         } else if let Some(part) = committed.0.pop_front() {
             part.partition.has_become_durable(part.revision);
         }
@@ -33,6 +39,7 @@ impl Shared {
     pub(super) fn effects(&self, key: &InstanceKey, effects: Vec<Effect>) {
         let mut freed: Option<Arc<Session>> = None;
         let mut matches = Vec::new();
+        let mut items = Vec::new();
         for effect in effects {
             if is_dropped(&effect) {
                 continue;
@@ -56,11 +63,24 @@ impl Shared {
                     let prefer = offer.prefer.and(freed.as_ref()).map(|session| session.id);
                     matches.extend(self.dispatch.offer(key, &offer, prefer));
                 }
+                Effect::WithdrawTurn => self.work_items.withdraw_turn(key),
+                Effect::WithdrawActivities => self.work_items.withdraw_activities(key),
+                Effect::OfferTurn(offer) => items.push(Item::turn(key.clone(), offer)),
+                Effect::OfferActivity(offer) => items.push(Item::activity(key.clone(), offer)),
+                Effect::Send(letter) => self.send(key, letter),
                 Effect::Arm(due) => self.timers.arm(key.clone(), due),
             }
         }
         matches.extend(freed.into_iter().flat_map(|session| self.dispatch.resume(session.id)));
         self.grant(matches);
+        // Where both kinds of worker have room, the native one has it.
+        items.into_iter().for_each(|item| self.offer_item(item));
+    }
+
+    pub(super) fn send(&self, from: &InstanceKey, Letter { arrival, number, message }: Letter) {
+        let to = from.sibling(&message.to);
+        let receipt = Receipt { from: PartitionId::of(from), arrival, number };
+        self.partition(&to).receive(&to, receipt, message, self.clock.now());
     }
 
     fn tell(&self, claim: ClaimId, tell: impl FnOnce(&Session)) {
@@ -101,6 +121,7 @@ impl Shared {
     pub(super) fn tick(&self, key: &InstanceKey) {
         let partition = self.partition(key);
         partition.submit(key, &Command::Tick, self.clock.now(), None);
+        self.wake_items(key);
         if let Some(due) = partition.inspect(key, |instance| instance.next_due()).flatten() {
             self.timers.arm(key.clone(), due);
         }
@@ -121,6 +142,12 @@ fn is_dropped(effect: &Effect) -> bool {
         Effect::Offer(_) => Mutant::DropOffer.is_on(),
         Effect::Arm(_) => Mutant::DropTimer.is_on(),
         Effect::Pace { .. } => Mutant::DropPace.is_on(),
-        Effect::Cancel { .. } | Effect::Withdraw => false,
+        Effect::Cancel { .. }
+        | Effect::Withdraw
+        | Effect::OfferTurn(_)
+        | Effect::WithdrawTurn
+        | Effect::OfferActivity(_)
+        | Effect::WithdrawActivities
+        | Effect::Send(_) => false,
     }
 }

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use crate::{
     core::{
-        command::Payload,
+        command::{Payload, Signal},
         event::Event,
         history::HistoryEvent,
         ids::{Arrival, ExecutionId, InstanceKey, Name, Revision},
         instance::Instance,
         limits,
+        partitioning::PartitionId,
         status::{News, Status, Told, Transition},
         time::Now,
+        turn::{Note, Task, TaskKind, TaskOutcome},
     },
     mutant::Mutant,
     store::{RowKey, Table, Write, record},
@@ -19,6 +21,14 @@ use crate::{
 
 /// One row more than the transitions that are kept: it tells up to where a watcher that resumes must have come.
 const TRANSITION_ROWS: u64 = limits::TRANSITIONS_KEPT + 1;
+
+/// What the next execution of an instance takes over from the last one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Nothing,
+    Input,
+    CustomStatus,
+}
 
 /// The rows of one change of one instance, as they come together.
 pub struct Journal<'a> {
@@ -44,12 +54,12 @@ impl<'a> Journal<'a> {
     pub fn event(&mut self, before: Option<&Instance>, event: &Event, revision: Revision) {
         match event {
             Event::ExecutionStarted { input, .. } | Event::ExecutionContinued { input, .. } => {
-                self.replace_execution(before, false);
+                self.replace_execution(before, Kept::Nothing);
                 self.payload(input.as_ref(), revision);
             }
-            Event::ExecutionRestarted { .. } => self.replace_execution(before, true),
+            Event::ExecutionRestarted { .. } => self.replace_execution(before, Kept::Input),
             Event::ExecutionDequeued => {
-                self.replace_execution(before, false);
+                self.replace_execution(before, Kept::Nothing);
                 if let Some(first) = before.and_then(|instance| instance.queue.first()) {
                     self.delete(Table::Queue, first.ticket);
                 }
@@ -84,8 +94,21 @@ impl<'a> Journal<'a> {
                 self.empty_inbox(before);
             }
             Event::ExecutionFailed { .. } => self.empty_inbox(before),
+            Event::TurnCompleted { through, notes, .. } => self.turn(before, *through, notes),
+            Event::TaskScheduled(task) => self.put(Table::Task, revision.0, record::encode_task(task)),
+            Event::TaskEnded { task, outcome } => self.task_ended(before, *task, outcome),
+            Event::MessageSent(message) => {
+                let (from, to) = (PartitionId::of(self.key), self.key.sibling(&message.to));
+                let letter = record::Letter { from, to, message: message.clone() };
+                self.put(Table::Outbox, revision.0, record::encode_letter(&letter));
+            }
+            Event::ExecutionRenewed { input, carried, .. } => {
+                self.replace_execution(before, Kept::CustomStatus);
+                self.payload(input.as_ref(), revision);
+                self.carry_over(before, carried);
+            }
             Event::InstancePurged { forget_at } => {
-                for table in [Table::Transition, Table::Payload, Table::Event, Table::History] {
+                for table in [Table::Transition, Table::Payload, Table::Event, Table::Task, Table::History] {
                     if Mutant::LeaveRowsAtPurge.is_on() && table == Table::History {
                         continue;
                     }
@@ -153,17 +176,75 @@ impl<'a> Journal<'a> {
     }
 
     /// The rows of an execution that makes way for another one. Those of queued starts stay: they are others.
-    fn replace_execution(&mut self, before: Option<&Instance>, keep_input: bool) {
+    fn replace_execution(&mut self, before: Option<&Instance>, kept: Kept) {
         let Some(instance) = before.filter(|instance| instance.is_there()) else { return };
         let execution = &instance.execution;
         self.left = Some(execution.spec.function.clone());
-        let input = execution.input.filter(|_| !keep_input);
+        let input = execution.input.filter(|_| kept != Kept::Input);
+        let custom_status = execution.custom_status.filter(|_| kept != Kept::CustomStatus);
+        if instance.turns.as_ref().is_some_and(|turns| turns.tasks().next().is_some()) {
+            self.delete_through(Table::Task, Write::NUMBER_MAX);
+        }
         // Its output stays a while, for whoever waited for it.
-        for row in [input, execution.custom_status, instance.obsolete_output()].into_iter().flatten() {
+        let obsolete_output = instance.obsolete_output().filter(|_| kept != Kept::CustomStatus);
+        for row in [input, custom_status, obsolete_output].into_iter().flatten() {
             self.delete(Table::Payload, row);
         }
         if execution.history > 0 {
             self.delete_through(Table::History, execution.history);
+        }
+    }
+
+    /// The turn's part of the history takes the place of what was in the inbox. What was noted before it was known that
+    /// the execution is run in turns makes way.
+    fn turn(&mut self, before: Option<&Instance>, through: u64, notes: &[Note]) {
+        let Some(instance) = before else { return };
+        let history = instance.execution.history;
+        if instance.turns.is_none() && history > 0 {
+            self.delete_through(Table::History, history);
+        }
+        for (number, note) in (history + 1..).zip(notes) {
+            self.put(Table::History, number, record::encode_note(note));
+        }
+        if through > instance.inbox_after {
+            self.delete_through(Table::Event, through);
+        }
+    }
+
+    fn task_ended(&mut self, before: Option<&Instance>, revision: Revision, outcome: &TaskOutcome) {
+        let Some(instance) = before else { return };
+        let Some(task) = instance.turns.as_ref().and_then(|turns| turns.task(revision)) else { return };
+        let event = record::encode_outcome(instance.execution.id, task, outcome, self.now);
+        self.put(Table::Event, instance.inbox_last + 1, event);
+        match &task.kind {
+            TaskKind::Child { instance, .. } => {
+                let kind = TaskKind::Child { instance: instance.clone(), ended: true };
+                self.put(Table::Task, revision.0, record::encode_task(&Task { id: task.id, kind }));
+            }
+            TaskKind::Activity { .. } | TaskKind::Timer { .. } => self.delete(Table::Task, revision),
+        }
+    }
+
+    /// Events that the next execution is told first; see [`Instance::apply`] for their numbers.
+    fn carry_over(&mut self, before: Option<&Instance>, carried: &[Signal]) {
+        let Some(instance) = before else { return };
+        let after = match instance.inbox_after.checked_sub(carried.len() as u64) {
+            Some(after) => after,
+            None => instance.inbox_last,
+        };
+        for (number, signal) in (after + 1..).zip(carried) {
+            let bytes = record::encode_event(&signal.name, signal.input.as_ref(), self.now.wall);
+            self.put(Table::Event, number, bytes);
+        }
+    }
+
+    /// An execution that has ended waits for no task any more. Its sub-orchestrations are remembered.
+    fn end_tasks(&mut self, before: Option<&Instance>) {
+        let turns = before.and_then(|instance| instance.turns.as_deref());
+        for (revision, task) in turns.into_iter().flat_map(|turns| turns.tasks()) {
+            if !matches!(task.kind, TaskKind::Child { .. }) {
+                self.delete(Table::Task, revision);
+            }
         }
     }
 
@@ -198,6 +279,7 @@ impl<'a> Journal<'a> {
     }
 
     fn empty_inbox(&mut self, before: Option<&Instance>) {
+        self.end_tasks(before);
         if let Some(instance) = before.filter(|instance| instance.inbox_last > instance.inbox_after) {
             self.delete_through(Table::Event, instance.inbox_last);
         }

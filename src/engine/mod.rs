@@ -17,6 +17,7 @@ mod sweep;
 mod threads;
 pub mod timers;
 pub mod watch;
+pub mod work_items;
 pub mod workers;
 
 use std::sync::{
@@ -42,6 +43,7 @@ use self::{
     partition::{Partition, Place, Verdict},
     timers::Timers,
     watch::{Panorama, Wanted, Watch, Watchers, Wish},
+    work_items::WorkItems,
 };
 use crate::{
     clock::Clock,
@@ -97,6 +99,7 @@ pub struct Shared {
     queue: Arc<CommitQueue>,
     places: Arc<Semaphore>,
     dispatch: Dispatch,
+    work_items: WorkItems,
     timers: Timers,
     watchers: Watchers,
     /// Turns to read a page: others, who want but a few rows, read too.
@@ -179,6 +182,7 @@ impl Engine {
             queue,
             places: Arc::new(Semaphore::new(QUEUE_KIB)),
             dispatch: Dispatch::default(),
+            work_items: WorkItems::default(),
             timers: Timers::default(),
             watchers: Watchers::new(config.watchers_max),
             list_turns: Arc::new(Semaphore::new(list::LISTS_AT_ONCE)),
@@ -194,7 +198,9 @@ impl Engine {
         });
         let keys = shared.load()?;
         tracing::info!(instances = keys.len(), "recovered");
+        let letters = shared.letters()?;
         shared.take_up(keys);
+        shared.send_again(letters);
         Ok(Engine { shared })
     }
 

@@ -2,9 +2,12 @@
 //!
 //! There is no `async` in this file: what happens under an entry's lock can neither wait nor fail.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use dashmap::{DashMap, Entry};
@@ -18,17 +21,18 @@ use crate::{
         decide::{Answer, Decision, Found, decide},
         effect::{Effect, Outlook, effects},
         event::Event,
-        ids::{Arrival, InstanceKey, Revision},
+        ids::{Arrival, CompletionToken, ExecutionId, InstanceKey, Revision},
         instance::Instance,
         lease::{NotHeld, Proof},
         partitioning::PartitionId,
         rejection::Rejection,
-        status::{News, Status, View},
+        status::{Execution, News, Status, View},
         time::Now,
+        turn::{Message, Turns},
     },
     metrics::Population,
     mutant::Mutant,
-    store::{Batch, Claim, Write},
+    store::{Batch, Claim, RowKey, Table, Write, record},
 };
 
 /// A partition has few instances under one lock at a time; 128 partitions have plenty of shards together.
@@ -54,6 +58,8 @@ struct Log {
     changes: Vec<Change>,
     /// Of the instances as they are in memory.
     population: Population,
+    /// Up to where the messages of other partitions have arrived.
+    marks: HashMap<PartitionId, Revision>,
     /// Numbered, but not queued: only in a mutant.
     late: Option<Change>,
 }
@@ -62,9 +68,19 @@ struct Log {
 pub struct Change {
     pub key: InstanceKey,
     pub effects: Vec<Effect>,
+    /// The message that caused it: its sender may forget it.
+    pub receipt: Option<Receipt>,
     writes: Vec<Write>,
     /// Given back once the change is carried out.
     _place: Option<Place>,
+}
+
+/// What comes with a command.
+struct With {
+    now: Now,
+    place: Option<Place>,
+    /// The message that the command is.
+    receipt: Option<Receipt>,
 }
 
 /// A place in the committer's queue.
@@ -84,6 +100,26 @@ pub struct Verdict {
     pub speaks_of: Revision,
 }
 
+/// A turn that a worker is given, as the instance stood when it was. Not to be told before the partition is durable up
+/// to `speaks_of`.
+pub struct TurnClaim {
+    pub arrival: Arrival,
+    pub execution: Execution,
+    pub inbox_after: u64,
+    pub inbox_last: u64,
+    /// Nothing before the first turn of an instance.
+    pub turns: Option<Turns>,
+    pub speaks_of: Revision,
+}
+
+/// A message on its way from another partition: where its row lies there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receipt {
+    pub from: PartitionId,
+    pub arrival: Arrival,
+    pub number: Revision,
+}
+
 /// An instance as it stands, not before the partition is durable up to `speaks_of`.
 pub struct Snapshot<T> {
     pub found: T,
@@ -101,6 +137,7 @@ impl Partition {
             revision,
             changes,
             population: Population::default(),
+            marks: HashMap::new(),
             late,
         };
         Partition {
@@ -129,13 +166,18 @@ impl Partition {
 
     /// Decides the command, and numbers, queues and applies what it does, as one step.
     pub fn submit(&self, key: &InstanceKey, command: &Command, now: Now, place: Option<Place>) -> Verdict {
+        self.submit_with(key, command, With { now, place, receipt: None })
+    }
+
+    fn submit_with(&self, key: &InstanceKey, command: &Command, with: With) -> Verdict {
+        let now = with.now;
         match self.instances.entry(key.clone()) {
             Entry::Occupied(mut entry) => {
                 let instance = entry.get_mut();
                 let found = Found { key, instance: Some(instance), now };
                 match decide(found, command) {
                     Ok(decision) => {
-                        let ended = self.carry_out(key, instance, &decision, now, place);
+                        let ended = self.carry_out(key, instance, &decision, with);
                         let view = ended.unwrap_or_else(|| instance.view(key, now));
                         let speaks_of = instance.revision;
                         if instance.is_forgotten() {
@@ -149,7 +191,7 @@ impl Partition {
                 }
             }
             Entry::Vacant(entry) => match decide(Found { key, instance: None, now }, command) {
-                Ok(Decision { events, answer }) => match self.create(key, &events, now, place) {
+                Ok(Decision { events, answer }) => match self.create(key, &events, with) {
                     Some(instance) => {
                         let view = instance.view(key, now);
                         entry.insert(Box::new(instance));
@@ -168,38 +210,31 @@ impl Partition {
     }
 
     /// Answers how the caller is shown the execution that it has ended, if that is what it did.
-    fn carry_out(
-        &self,
-        key: &InstanceKey,
-        instance: &mut Instance,
-        decision: &Decision,
-        now: Now,
-        place: Option<Place>,
-    ) -> Option<View> {
+    fn carry_out(&self, key: &InstanceKey, instance: &mut Instance, decision: &Decision, with: With) -> Option<View> {
         let Decision { events, answer } = decision;
-        if events.is_empty() {
+        if events.is_empty() && with.receipt.is_none() {
             return None;
         }
         let (before, stood) = (Outlook::of(instance), standing(instance));
         let mut log = self.log.lock();
-        let journal = Journal::open(key, instance.arrival, now);
-        let ended = self.record(&mut log, journal, instance, before, events, events, now, place, *answer);
+        let journal = Journal::open(key, instance.arrival, with.now);
+        let ended = self.record(&mut log, journal, instance, before, events, events, with, *answer);
         log.population.moved(stood, standing(instance));
         ended
     }
 
     /// The first event of an instance makes it; there is none for commands that find nothing to do.
-    fn create(&self, key: &InstanceKey, events: &[Event], now: Now, place: Option<Place>) -> Option<Instance> {
+    fn create(&self, key: &InstanceKey, events: &[Event], with: With) -> Option<Instance> {
         let (first, rest) = events.split_first()?;
         let Event::ExecutionStarted { execution, spec, input } = first else { return None };
         let mut log = self.log.lock();
         let revision = log.next_revision();
         let arrival = Arrival(self.arrivals.fetch_add(1, Ordering::Relaxed));
-        let mut instance = Instance::create(arrival, *execution, spec, input.is_some(), revision, now);
-        let mut journal = Journal::open(key, arrival, now);
+        let mut instance = Instance::create(arrival, *execution, spec, input.is_some(), revision, with.now);
+        let mut journal = Journal::open(key, arrival, with.now);
         journal.event(None, first, revision);
         journal.applied(first, &instance);
-        self.record(&mut log, journal, &mut instance, Outlook::default(), events, rest, now, place, Answer::Done);
+        self.record(&mut log, journal, &mut instance, Outlook::default(), events, rest, with, Answer::Done);
         log.population.moved(None, standing(&instance));
         Some(instance)
     }
@@ -213,18 +248,18 @@ impl Partition {
         before: Outlook,
         events: &[Event],
         to_apply: &[Event],
-        now: Now,
-        place: Option<Place>,
+        with: With,
         answer: Answer,
     ) -> Option<View> {
         let key = journal.key();
         for event in to_apply {
             let revision = log.next_revision();
             journal.event(Some(instance), event, revision);
-            instance.apply(event, revision, now);
+            instance.apply(event, revision, with.now);
             journal.applied(event, instance);
         }
-        let (writes, news) = journal.close(instance);
+        let (mut writes, news) = journal.close(instance);
+        writes.extend(with.receipt.as_ref().map(|receipt| self.mark_row(receipt)));
         let ended = match answer {
             Answer::Ended { execution } => {
                 news.iter().rev().map(News::view).find(|view| view.execution.id == execution).cloned()
@@ -233,7 +268,7 @@ impl Partition {
         };
         let effects = effects(before, events, news, instance);
         let first = log.changes.is_empty();
-        let change = Change { key: key.clone(), effects, writes, _place: place };
+        let change = Change { key: key.clone(), effects, receipt: with.receipt, writes, _place: with.place };
         match log.late.take() {
             None if Mutant::NumberThenQueue.is_on() => log.late = Some(change),
             late => log.changes.extend([change].into_iter().chain(late)),
@@ -242,6 +277,86 @@ impl Partition {
             self.queue.announce(self.id);
         }
         ended
+    }
+
+    /// Takes a message of another instance, unless it has arrived before. Its mark is durable with what it does.
+    pub fn receive(&self, key: &InstanceKey, receipt: Receipt, message: Message, now: Now) {
+        let with = With { now, place: None, receipt: Some(receipt.clone()) };
+        // One that comes twice, or too late to be of use, does nothing; its sender may forget it all the same.
+        let is_new = self.mark(&receipt);
+        let done = is_new && self.submit_with(key, &Command::Receive(message), with).result.is_ok();
+        if !done {
+            let row = self.mark_row(&receipt);
+            self.queue_writes(key, is_new.then_some(row).into_iter().collect(), Some(receipt));
+        }
+    }
+
+    fn mark_row(&self, receipt: &Receipt) -> Write {
+        let key = RowKey { arrival: Arrival(self.id.0.into()), number: receipt.from.0.into() };
+        Write::Put { table: Table::Mark, key, bytes: record::encode_mark(receipt.number) }
+    }
+
+    /// Whether the message is new.
+    fn mark(&self, receipt: &Receipt) -> bool {
+        let mut log = self.log.lock();
+        let mark = log.marks.entry(receipt.from).or_insert(Revision(0));
+        let is_new = *mark < receipt.number;
+        *mark = receipt.number.max(*mark);
+        is_new
+    }
+
+    /// Up to where the messages of another partition had arrived when the store was left.
+    pub fn restore_mark(&self, from: PartitionId, revision: Revision) {
+        self.log.lock().marks.insert(from, revision);
+    }
+
+    /// A message has arrived, durably: its row may go.
+    pub fn acknowledge(&self, key: &InstanceKey, arrival: Arrival, number: Revision) {
+        let row = RowKey { arrival, number: number.0 };
+        self.queue_writes(key, vec![Write::Delete { table: Table::Outbox, key: row }], None);
+    }
+
+    /// Queues rows that are no change of an instance.
+    fn queue_writes(&self, key: &InstanceKey, writes: Vec<Write>, receipt: Option<Receipt>) {
+        let mut log = self.log.lock();
+        let first = log.changes.is_empty();
+        log.changes.push(Change { key: key.clone(), effects: Vec::new(), receipt, writes, _place: None });
+        if first {
+            self.queue.announce(self.id);
+        }
+    }
+
+    /// Takes the turn that waits, if one does, for whoever holds this token. Soft state: nothing is queued.
+    pub fn claim_turn(&self, key: &InstanceKey, execution: ExecutionId, token: CompletionToken) -> Option<TurnClaim> {
+        let mut instance = self.instances.get_mut(key)?;
+        if !instance.awaits_turn() || instance.execution.id != execution {
+            return None;
+        }
+        instance.turn_held = Some(token);
+        Some(TurnClaim {
+            arrival: instance.arrival,
+            execution: instance.execution.clone(),
+            inbox_after: instance.inbox_after,
+            inbox_last: instance.inbox_last,
+            turns: instance.turns.as_deref().cloned(),
+            speaks_of: instance.revision,
+        })
+    }
+
+    /// Whether the turn is still that of whoever holds this token.
+    pub fn holds_turn(&self, key: &InstanceKey, token: CompletionToken) -> bool {
+        self.inspect(key, |instance| instance.turn_held == Some(token)).unwrap_or(false)
+    }
+
+    /// Gives a turn back that was not completed. Answers what is to be done about it.
+    pub fn release_turn(&self, key: &InstanceKey, token: CompletionToken) -> Vec<Effect> {
+        let Some(mut instance) = self.instances.get_mut(key) else { return Vec::new() };
+        if instance.turn_held != Some(token) {
+            return Vec::new();
+        }
+        let before = Outlook::of(&instance);
+        instance.turn_held = None;
+        effects(before, &[], Vec::new(), &instance)
     }
 
     /// Takes everything that waits, as one batch.

@@ -1,12 +1,13 @@
 //! A fresh owner: everything that the store has, back into memory, and what is outstanding through the same effects.
 
-use super::Shared;
+use super::{Shared, partition::Receipt};
 use crate::{
     core::{
         command::Command,
         effect::{Effect, outstanding},
         ids::{Arrival, InstanceKey},
         instance::Instance,
+        partitioning::{PARTITIONS, PartitionId},
     },
     mutant::Mutant,
     store::{ReadError, Row, RowKey, Store, Table, record},
@@ -55,10 +56,54 @@ impl Shared {
             }
             Ok(())
         })?;
+        each_row(&*self.store, Table::Task, |row| {
+            let task = record::decode_task(&row.bytes).map_err(|error| not_understood(Table::Task, row.key, &error))?;
+            let (key, revision) = (owner(&keys, Table::Task, row.key)?, crate::core::ids::Revision(row.key.number));
+            let now = self.clock.now();
+            self.partition(key).amend(key, |instance| {
+                instance.turns.get_or_insert_default().schedule(revision, task, now);
+            });
+            Ok(())
+        })?;
+        each_row(&*self.store, Table::Mark, |row| {
+            let revision =
+                record::decode_mark(&row.bytes).map_err(|error| not_understood(Table::Mark, row.key, &error))?;
+            let partition = |number: u64| u16::try_from(number).ok().filter(|id| *id < PARTITIONS).map(PartitionId);
+            let unknown = || not_understood(Table::Mark, row.key, &"there is no such partition");
+            let to = partition(row.key.arrival.0).ok_or_else(unknown)?;
+            let from = partition(row.key.number).ok_or_else(unknown)?;
+            self.partitions[usize::from(to.0)].restore_mark(from, revision);
+            Ok(())
+        })?;
         let keys_seen = if Mutant::ReuseArrivals.is_on() { &[] } else { keys.as_slice() };
         let next = keys_seen.last().map_or(1, |(arrival, _)| arrival.0 + 1);
         self.arrivals.store(next, std::sync::atomic::Ordering::Relaxed);
         Ok(keys.into_iter().map(|(_, key)| key).collect())
+    }
+
+    /// The messages that may not have arrived, in the order in which each partition has sent them.
+    pub(super) fn letters(&self) -> Result<Vec<(RowKey, record::Letter)>, RecoveryError> {
+        let mut letters = Vec::new();
+        each_row(&*self.store, Table::Outbox, |row| {
+            let letter =
+                record::decode_letter(&row.bytes).map_err(|error| not_understood(Table::Outbox, row.key, &error))?;
+            letters.push((row.key, letter));
+            Ok(())
+        })?;
+        // The arrivals of those who have sent them are taken, also where nothing else is left of them.
+        let next = letters.last().map_or(1, |(row, _)| row.arrival.0 + 1);
+        self.arrivals.fetch_max(next, std::sync::atomic::Ordering::Relaxed);
+        letters.sort_by_key(|(row, letter)| (letter.from, row.number));
+        Ok(letters)
+    }
+
+    /// Sends them again: those that have arrived do nothing.
+    pub(super) fn send_again(&self, letters: Vec<(RowKey, record::Letter)>) {
+        for (row, record::Letter { from, to, message }) in letters {
+            let number = crate::core::ids::Revision(row.number);
+            let receipt = Receipt { from, arrival: row.arrival, number };
+            self.partition(&to).receive(&to, receipt, message, self.clock.now());
+        }
     }
 
     /// Takes up what is outstanding. Leases count anew from now: their workers could not renew them meanwhile.

@@ -79,6 +79,7 @@ pub fn reason(rejection: &Rejection) -> &'static str {
         Rejection::InboxFull { .. } => "TOO_MANY_EVENTS",
         Rejection::Cancelled(_) => "RUN_CANCELLED",
         Rejection::StaleFencingToken { .. } => "STALE_FENCING_TOKEN",
+        Rejection::StaleCompletionToken => "STALE_COMPLETION_TOKEN",
         Rejection::NotGrantable => "NOT_GRANTABLE",
     }
 }
@@ -132,7 +133,9 @@ fn rejected(rejection: &Rejection) -> Status {
             let values = [("fencing_token", presented.to_string())];
             error(Code::FailedPrecondition, reason, &message, values, ErrorDetails::new())
         }
-        Rejection::NotGrantable => error(Code::FailedPrecondition, reason, &message, [], ErrorDetails::new()),
+        Rejection::StaleCompletionToken | Rejection::NotGrantable => {
+            error(Code::FailedPrecondition, reason, &message, [], ErrorDetails::new())
+        }
     }
 }
 

@@ -24,10 +24,17 @@ pub enum Table {
     Transition,
     /// Input, output, custom status; the number is the revision that wrote it.
     Payload,
-    /// External events that are not acknowledged; the number is the event's.
+    /// External events and results of tasks that are not acknowledged; the number is the event's.
     Event,
     /// Starts that wait for the live execution to end; the number is the revision that queued it.
     Queue,
+    /// Tasks that an orchestrator has scheduled and not yet heard of, and its sub-orchestrations; the number is the
+    /// revision that scheduled it.
+    Task,
+    /// Messages to other instances that are not known to have arrived; the number is the revision that sent it.
+    Outbox,
+    /// Up to where a partition has received another one's messages: the arrival is the receiver, the number the sender.
+    Mark,
     /// Events of the latest execution's history, its beginning and end excepted; the number is the event's.
     History,
     /// Remembered starts; the number is the revision that accepted it.
@@ -138,8 +145,18 @@ pub trait Store: Send + Sync + 'static {
 }
 
 impl Table {
-    pub const ALL: [Table; 7] =
-        [Table::Record, Table::Transition, Table::Payload, Table::Event, Table::Queue, Table::History, Table::Request];
+    pub const ALL: [Table; 10] = [
+        Table::Record,
+        Table::Transition,
+        Table::Payload,
+        Table::Event,
+        Table::Queue,
+        Table::History,
+        Table::Request,
+        Table::Task,
+        Table::Outbox,
+        Table::Mark,
+    ];
 }
 
 impl Write {
@@ -159,7 +176,10 @@ impl Write {
             | Table::Event
             | Table::Queue
             | Table::History
-            | Table::Request => Ok(()),
+            | Table::Request
+            | Table::Task
+            | Table::Outbox
+            | Table::Mark => Ok(()),
         }
     }
 }

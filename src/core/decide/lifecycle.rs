@@ -1,8 +1,8 @@
 //! Holding an execution back, ending it from outside, and deleting what has ended.
 
-use super::{Answer, Decision, Found};
+use super::{Answer, Decision, Found, turn};
 use crate::core::{
-    command::{Purge, Resume, Suspend, Target, Terminate},
+    command::{Payload, Purge, Resume, Suspend, Target, Terminate},
     event::Event,
     ids::ExecutionId,
     lease::Cancellation,
@@ -44,9 +44,17 @@ pub(super) fn terminate(found: Found<'_>, terminate: &Terminate) -> Result<Decis
         }
     };
     let execution = found.live(expected)?.execution.id;
-    let output = terminate.output.clone();
-    let terminated = Event::ExecutionTerminated { reason, output, cancellation: Cancellation::Terminated };
-    Ok(Decision { events: vec![terminated], answer: Answer::Ended { execution } })
+    let (output, cancellation) = (terminate.output.clone(), Cancellation::Terminated);
+    let mut events = vec![Event::ExecutionTerminated { reason, output: output.clone(), cancellation }];
+    if terminate.recurse {
+        events.extend(found.instance.into_iter().flat_map(|instance| turn::cascade(found, instance, output.clone())));
+    }
+    Ok(Decision { events, answer: Answer::Ended { execution } })
+}
+
+/// The end of an execution that its orchestrator, or another one, terminates.
+pub(super) fn terminated(output: Option<Payload>) -> Event {
+    Event::ExecutionTerminated { reason: "".into(), output, cancellation: Cancellation::Terminated }
 }
 
 /// Deletes an instance that has ended. Its lease stays until it is over, and its requests are remembered for their

@@ -157,11 +157,7 @@ fn refused(found: Found<'_>, existing: &Instance, spec: &Spec) -> Option<Event> 
 }
 
 /// All sub-orchestrations of the latest execution are to end, also those of such as have ended themselves.
-pub(super) fn cascade(
-    found: Found<'_>,
-    instance: &Instance,
-    output: Option<Payload>,
-) -> Vec<Event> {
+pub(super) fn cascade(found: Found<'_>, instance: &Instance, output: Option<Payload>) -> Vec<Event> {
     let parent = (found.key.instance_id(), instance.execution.id);
     let terminate = |to: &InstanceId| {
         let body = MessageBody::Terminate { parent: Some(parent.clone()), output: output.clone(), recurse: true };
@@ -189,7 +185,6 @@ pub(super) fn tell_parent(found: Found<'_>, events: &[Event]) -> Option<Event> {
 const FIRE_AND_FORGET: &str = "FireAndForget";
 
 fn child_ended(parent: &Parent, outcome: TaskOutcome) -> Event {
-    
     let body = MessageBody::ChildEnded { execution: parent.execution, task: parent.task, outcome };
     Event::MessageSent(Message { to: parent.instance.clone(), body })
 }

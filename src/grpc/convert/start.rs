@@ -135,7 +135,18 @@ fn spec(wrong: &mut Violations, request: &v1::StartSingletonRequest, now: Timest
     let function = wrong.name("function_name", &request.function_name)?;
     let tags = request.tags.clone().into_iter().collect();
     let version = request.version.clone();
-    Some(Spec { function, version, tags, worker_kind, retry, start_deadline, run_timeout, start_at, parent: None, trace: None })
+    Some(Spec {
+        function,
+        version,
+        tags,
+        worker_kind,
+        retry,
+        start_deadline,
+        run_timeout,
+        start_at,
+        parent: None,
+        trace: None,
+    })
 }
 
 fn conflict_policy(wrong: &mut Violations, policy: i32) -> ConflictPolicy {

@@ -66,7 +66,8 @@ pub(super) struct Found {
 
 /// What every start reads in any case. That it is whole must be known before the first write, which a refused
 /// database would have to be rid of again; the other rows are checked when they are asked for.
-const READ_AT_START: [Table; 3] = [Table::Record, Table::Queue, Table::Request];
+const READ_AT_START: [Table; 6] =
+    [Table::Record, Table::Queue, Table::Request, Table::Task, Table::Outbox, Table::Mark];
 
 /// Looks at a database that nobody else has open, and at each row of these tables.
 pub(super) fn look(database: &Path, tables: &[Table]) -> rusqlite::Result<Found> {

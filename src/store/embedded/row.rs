@@ -22,6 +22,9 @@ fn tag(table: Table) -> u8 {
         Table::Queue => 6,
         Table::History => 7,
         Table::Request => 5,
+        Table::Task => 8,
+        Table::Outbox => 9,
+        Table::Mark => 10,
     }
 }
 

@@ -94,6 +94,9 @@ const EVENT: Sql = numbered!("event");
 const QUEUE: Sql = numbered!("queue");
 const HISTORY: Sql = numbered!("history");
 const REQUEST: Sql = numbered!("request");
+const TASK: Sql = numbered!("task");
+const OUTBOX: Sql = numbered!("outbox");
+const MARK: Sql = numbered!("mark");
 
 pub(super) const fn sql(table: Table) -> &'static Sql {
     match table {
@@ -104,6 +107,9 @@ pub(super) const fn sql(table: Table) -> &'static Sql {
         Table::Queue => &QUEUE,
         Table::History => &HISTORY,
         Table::Request => &REQUEST,
+        Table::Task => &TASK,
+        Table::Outbox => &OUTBOX,
+        Table::Mark => &MARK,
     }
 }
 

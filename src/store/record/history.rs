@@ -42,9 +42,37 @@ pub fn encode_history(event: &HistoryEvent) -> Vec<u8> {
     disk::HistoryEvent { at: event.at.0, happened: Some(happened) }.encode_to_vec()
 }
 
-pub fn decode_history(bytes: &[u8]) -> Result<HistoryEvent, Undecodable> {
+/// An event that a Durable Task execution has noted, in that protocol's bytes.
+pub fn encode_note(note: &[u8]) -> Vec<u8> {
+    disk::HistoryEvent { at: 0, happened: Some(Row::DurableTask(note.to_vec())) }.encode_to_vec()
+}
+
+/// A row of history: of a native run, or of one that is run in turns.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Noted {
+    Native(HistoryEvent),
+    /// An event in the bytes of the Durable Task protocol.
+    DurableTask(Vec<u8>),
+}
+
+pub fn decode_noted(bytes: &[u8]) -> Result<Noted, Undecodable> {
     let row = disk::HistoryEvent::decode(bytes).map_err(undecodable)?;
-    let happened = match present(row.happened, "what happened")? {
+    match present(row.happened, "what happened")? {
+        Row::DurableTask(note) => Ok(Noted::DurableTask(note)),
+        happened => native(row.at, happened).map(Noted::Native),
+    }
+}
+
+pub fn decode_history(bytes: &[u8]) -> Result<HistoryEvent, Undecodable> {
+    match decode_noted(bytes)? {
+        Noted::Native(event) => Ok(event),
+        Noted::DurableTask(_) => Err(Undecodable("it is a Durable Task event".into())),
+    }
+}
+
+fn native(at: i64, happened: Row) -> Result<HistoryEvent, Undecodable> {
+    let happened = match happened {
+        Row::DurableTask(_) => return Err(Undecodable("it is a Durable Task event".into())),
         Row::RunGranted(granted) => Happened::RunGranted {
             worker: name(&granted.worker)?,
             attempt: granted.attempt,
@@ -66,5 +94,5 @@ pub fn decode_history(bytes: &[u8]) -> Result<HistoryEvent, Undecodable> {
         Row::ExecutionSuspended(why) => Happened::ExecutionSuspended { reason: why.reason.into() },
         Row::ExecutionResumed(why) => Happened::ExecutionResumed { reason: why.reason.into() },
     };
-    Ok(HistoryEvent { at: Timestamp(row.at), happened })
+    Ok(HistoryEvent { at: Timestamp(at), happened })
 }

@@ -3,6 +3,7 @@
 
 mod history;
 mod queue;
+mod turn;
 mod view;
 
 use std::sync::Arc;
@@ -10,8 +11,12 @@ use std::sync::Arc;
 use prost::Message;
 
 pub use self::{
-    history::{decode_history, encode_history},
+    history::{Noted, decode_history, decode_noted, encode_history, encode_note},
     queue::{decode_queued, encode_queued},
+    turn::{
+        Incoming, Letter, decode_incoming, decode_letter, decode_mark, decode_task, encode_letter, encode_mark,
+        encode_outcome, encode_task,
+    },
     view::{decode_names, decode_view},
 };
 use crate::{
@@ -63,11 +68,12 @@ pub fn encode_instance(key: &InstanceKey, instance: &Instance) -> Vec<u8> {
         purged: instance.purged.map(|purged| disk::Purged { forget_at: purged.forget_at.map(|at| at.0) }),
         queued_starts: instance.queue.len(),
         former_outputs: instance.former_outputs.iter().map(|row| row.0).collect(),
+        turns: instance.turns.as_deref().map(turn::turns_to_disk),
     }
     .encode_to_vec()
 }
 
-/// The instance without its remembered requests and queued starts, which have rows of their own. A lease counts anew
+/// The instance without its remembered requests, queued starts and tasks, which have rows of their own. A lease counts anew
 /// from `now`.
 pub fn decode_instance(arrival: Arrival, bytes: &[u8], now: Now) -> Result<(InstanceKey, Instance), Undecodable> {
     let record = disk::InstanceRecord::decode(bytes).map_err(undecodable)?;
@@ -86,6 +92,8 @@ pub fn decode_instance(arrival: Arrival, bytes: &[u8], now: Now) -> Result<(Inst
         memory: Memory::default(),
         queue: Queue::default(),
         former_outputs: record.former_outputs.into_iter().map(Revision).collect(),
+        turns: record.turns.map(turn::turns_from_disk).map(Box::new),
+        turn_held: None,
         purged: record.purged.map(|purged| Purged { forget_at: purged.forget_at.map(Steady) }),
     };
     Ok((key, instance))
@@ -120,8 +128,13 @@ pub fn decode_transition(key: &InstanceKey, sequence: u64, bytes: &[u8]) -> Resu
 }
 
 pub fn encode_event(name: &Name, input: Option<&Payload>, raised_at: Timestamp) -> Vec<u8> {
-    disk::ExternalEvent { name: name.to_string(), input: input.map(|input| input.to_string()), raised_at: raised_at.0 }
-        .encode_to_vec()
+    disk::ExternalEvent {
+        name: name.to_string(),
+        input: input.map(|input| input.to_string()),
+        raised_at: raised_at.0,
+        task_ended: None,
+    }
+    .encode_to_vec()
 }
 
 pub fn decode_event(sequence: u64, bytes: &[u8]) -> Result<InboxEvent, Undecodable> {
@@ -204,6 +217,8 @@ fn execution_to_disk(execution: &Execution) -> disk::Execution {
         start_left: execution.start_left.map(Span::as_micros),
         history: execution.history,
         start_at: spec.start_at.map(|at| at.0),
+        parent: spec.parent.as_deref().map(turn::parent_to_disk),
+        trace: spec.trace.as_deref().map(<[u8]>::to_vec),
     }
 }
 
@@ -228,6 +243,8 @@ fn execution_from_disk(row: disk::Execution) -> Result<Execution, Undecodable> {
         start_deadline: row.start_deadline.map(Span::from_micros),
         run_timeout: row.run_timeout.map(Span::from_micros),
         start_at: row.start_at.map(Timestamp),
+        parent: row.parent.map(turn::parent_from_disk).transpose()?.map(Arc::new),
+        trace: row.trace.map(Arc::from),
     };
     let payload = |number: u64| Some(number).filter(|number| *number != 0).map(Revision);
     Ok(Execution {
@@ -286,11 +303,18 @@ fn failure_to_disk(failure: &Failure) -> disk::Failure {
         message: failure.message.clone(),
         details: failure.details.clone(),
         non_retriable: failure.non_retriable,
+        origin: failure.origin.as_deref().map(<[u8]>::to_vec),
     }
 }
 
 fn failure_from_disk(row: disk::Failure) -> Failure {
-    Failure { error_type: row.error_type, message: row.message, details: row.details, non_retriable: row.non_retriable }
+    Failure {
+        error_type: row.error_type,
+        message: row.message,
+        details: row.details,
+        non_retriable: row.non_retriable,
+        origin: row.origin.map(Arc::from),
+    }
 }
 
 fn lease_to_disk(lease: &Lease) -> disk::Lease {

@@ -1,0 +1,431 @@
+//! Who gets which work item: items that wait, streams that have room, and which stream has what.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    filters::Fit,
+    rest,
+    stream::{Assignment, Stream, StreamId},
+};
+use crate::{
+    core::{
+        effect::{ActivityOffer, Offer},
+        ids::{CompletionToken, ExecutionId, InstanceKey, Name, Revision},
+        status::Spec,
+        time::{Steady, Timestamp},
+        turn::Note,
+    },
+    engine::partition::TurnClaim,
+};
+
+/// Work items that wait and streams that have room, first come first served.
+#[derive(Default)]
+pub struct WorkItems {
+    board: Mutex<Board>,
+}
+
+/// A turn or an activity.
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub key: InstanceKey,
+    pub execution: ExecutionId,
+    pub name: Name,
+    pub version: String,
+    pub work: Work,
+}
+
+#[derive(Clone, Debug)]
+pub enum Work {
+    Turn,
+    Activity(ActivityOffer),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Kind {
+    Turn,
+    Activity,
+}
+
+/// A work item and the stream that is to have it; the stream's place is taken.
+pub(super) struct Match {
+    pub item: Arc<Item>,
+    pub stream: StreamId,
+}
+
+/// A work item that a worker has.
+#[derive(Clone)]
+pub struct Out {
+    pub item: Arc<Item>,
+    stream: StreamId,
+    /// What it was told, of a turn.
+    pub sent: Option<Arc<Sent>>,
+}
+
+/// What the worker of a turn was told: it becomes history with what the worker makes of it.
+pub struct Sent {
+    pub execution: ExecutionId,
+    pub spec: Arc<Spec>,
+    pub notes: Vec<Note>,
+    pub through: u64,
+    pub began_at: Timestamp,
+}
+
+/// Names a work item: its instance and, of an activity, the revision that scheduled it.
+type ItemKey = (InstanceKey, Option<Revision>);
+
+/// Work items of one kind: hub, kind, name and version.
+type LaneKey = (Arc<str>, Kind, Name, String);
+
+#[derive(Default)]
+struct Board {
+    lanes: BTreeMap<LaneKey, BTreeMap<u64, Arc<Item>>>,
+    /// Where each work item that waits stands.
+    waiting: BTreeMap<ItemKey, (LaneKey, u64)>,
+    next_ticket: u64,
+    streams: BTreeMap<StreamId, Seat>,
+    out: HashMap<CompletionToken, Out>,
+    out_by: BTreeMap<ItemKey, CompletionToken>,
+    /// What was abandoned, until it is offered again.
+    resting: BTreeMap<ItemKey, (Steady, Arc<Item>)>,
+    /// How often in a row, and by whom last.
+    strikes: HashMap<ItemKey, (u32, StreamId)>,
+}
+
+struct Seat {
+    stream: Arc<Stream>,
+    turns: usize,
+    activities: usize,
+}
+
+impl Item {
+    pub fn turn(key: InstanceKey, offer: Offer) -> Item {
+        let (name, version) = (offer.spec.function.clone(), offer.spec.version.clone());
+        Item { key, execution: offer.execution, name, version, work: Work::Turn }
+    }
+
+    pub fn activity(key: InstanceKey, offer: ActivityOffer) -> Item {
+        let (name, version) = (offer.name.clone(), offer.version.clone());
+        Item { key, execution: offer.execution, name, version, work: Work::Activity(offer) }
+    }
+
+    fn kind(&self) -> Kind {
+        match self.work {
+            Work::Turn => Kind::Turn,
+            Work::Activity(_) => Kind::Activity,
+        }
+    }
+
+    fn item_key(&self) -> ItemKey {
+        let task = match &self.work {
+            Work::Turn => None,
+            Work::Activity(offer) => Some(offer.task),
+        };
+        (self.key.clone(), task)
+    }
+
+    fn lane(&self) -> LaneKey {
+        (self.key.hub().into(), self.kind(), self.name.clone(), self.version.clone())
+    }
+}
+
+impl WorkItems {
+    /// A stream is there. Nothing if there are `streams_max` already.
+    pub(super) fn join(&self, stream: &Arc<Stream>, streams_max: usize) -> Option<Vec<Match>> {
+        let mut board = self.board.lock();
+        if board.streams.len() >= streams_max {
+            return None;
+        }
+        board.streams.insert(stream.id, Seat { stream: stream.clone(), turns: 0, activities: 0 });
+        // What others have abandoned may be what this one does.
+        let hub = stream.wishes.hub.as_str();
+        let resting: Vec<ItemKey> = board.resting.keys().filter(|(key, _)| key.hub() == hub).cloned().collect();
+        for key in resting {
+            board.strikes.remove(&key);
+            if let Some((_, item)) = board.resting.remove(&key) {
+                board.enqueue(item);
+            }
+        }
+        Some(board.fill(stream.id))
+    }
+
+    /// A stream is gone. Answers what its worker had.
+    pub(super) fn leave(&self, id: StreamId) -> Vec<(CompletionToken, Arc<Item>)> {
+        let mut board = self.board.lock();
+        board.streams.remove(&id);
+        let lost: Vec<CompletionToken> =
+            board.out.iter().filter(|(_, out)| out.stream == id).map(|(token, _)| *token).collect();
+        lost.into_iter().filter_map(|token| Some((token, board.take_out(token)?.item))).collect()
+    }
+
+    pub(super) fn offer(&self, item: Item) -> Vec<Match> {
+        self.offer_again(&Arc::new(item))
+    }
+
+    pub(super) fn offer_again(&self, item: &Arc<Item>) -> Vec<Match> {
+        let mut board = self.board.lock();
+        board.withdraw(&item.item_key());
+        match board.choose(item) {
+            Some(stream) => vec![Match { item: item.clone(), stream }],
+            None => {
+                board.enqueue(item.clone());
+                Vec::new()
+            }
+        }
+    }
+
+    /// No turn of this instance waits any more.
+    pub fn withdraw_turn(&self, key: &InstanceKey) {
+        let mut board = self.board.lock();
+        let key = (key.clone(), None);
+        board.withdraw(&key);
+        board.strikes.remove(&key);
+    }
+
+    /// None of the activities of this instance waits any more.
+    pub fn withdraw_activities(&self, key: &InstanceKey) {
+        let mut board = self.board.lock();
+        for key in board.activities_of(key) {
+            board.withdraw(&key);
+            board.strikes.remove(&key);
+        }
+    }
+
+    /// The stream gets the work item, for which its place is taken. Not if it has gone.
+    pub(super) fn hand_out(
+        &self,
+        token: CompletionToken,
+        id: StreamId,
+        item: &Arc<Item>,
+        claim: Option<TurnClaim>,
+    ) -> bool {
+        let mut board = self.board.lock();
+        let Some(stream) = board.streams.get(&id).map(|seat| seat.stream.clone()) else { return false };
+        board.out.insert(token, Out { item: item.clone(), stream: id, sent: None });
+        board.out_by.insert(item.item_key(), token);
+        drop(board);
+        stream.assign(Assignment { token, item: item.clone(), claim });
+        true
+    }
+
+    /// The place that was taken is free again. Answers what takes it.
+    pub(super) fn free(&self, id: StreamId, item: &Item) -> Vec<Match> {
+        let mut board = self.board.lock();
+        board.give_back(id, item.kind());
+        board.fill(id)
+    }
+
+    /// It is done, whatever came of it. Answers what takes its place.
+    pub(super) fn done(&self, token: CompletionToken) -> Vec<Match> {
+        let mut board = self.board.lock();
+        let Some(out) = board.take_out(token) else { return Vec::new() };
+        board.strikes.remove(&out.item.item_key());
+        board.fill(out.stream)
+    }
+
+    /// Its worker does not have it. Answers what takes its place.
+    pub(super) fn take_back(&self, token: CompletionToken) -> Option<(Arc<Item>, Vec<Match>)> {
+        let mut board = self.board.lock();
+        let out = board.take_out(token)?;
+        Some((out.item, board.fill(out.stream)))
+    }
+
+    /// Its worker won't do it. Answers when it will be offered again, and what takes its place.
+    pub(super) fn abandon(&self, token: CompletionToken, now: Steady) -> Option<(Arc<Item>, Steady, Vec<Match>)> {
+        let mut board = self.board.lock();
+        let out = board.take_out(token)?;
+        let key = out.item.item_key();
+        let (strikes, by) = board.strikes.entry(key.clone()).or_insert((0, out.stream));
+        let due = now + rest(*strikes);
+        (*strikes, *by) = (*strikes + 1, out.stream);
+        board.resting.insert(key, (due, out.item.clone()));
+        Some((out.item, due, board.fill(out.stream)))
+    }
+
+    /// Offers what has rested for long enough. Answers when the next one will have.
+    pub(super) fn wake(&self, key: &InstanceKey, now: Steady) -> (Vec<Match>, Option<Steady>) {
+        let mut board = self.board.lock();
+        if board.resting.is_empty() {
+            return (Vec::new(), None);
+        }
+        let (mut matches, mut next) = (Vec::new(), None::<Steady>);
+        let all = (key.clone(), None)..=(key.clone(), Some(Revision(u64::MAX)));
+        let resting: Vec<ItemKey> = board.resting.range(all).map(|(key, _)| key.clone()).collect();
+        for key in resting {
+            match board.resting.get(&key) {
+                Some((due, _)) if *due > now => next = Some(next.map_or(*due, |next| next.min(*due))),
+                _ => {
+                    let Some((_, item)) = board.resting.remove(&key) else { continue };
+                    match board.choose(&item) {
+                        Some(stream) => matches.push(Match { item, stream }),
+                        None => board.enqueue(item),
+                    }
+                }
+            }
+        }
+        (matches, next)
+    }
+
+    pub(super) fn was_sent(&self, token: CompletionToken, sent: Sent) {
+        if let Some(out) = self.board.lock().out.get_mut(&token) {
+            out.sent = Some(Arc::new(sent));
+        }
+    }
+
+    pub(super) fn out(&self, token: CompletionToken) -> Option<Out> {
+        self.board.lock().out.get(&token).cloned()
+    }
+
+    pub(super) fn turn_out(&self, key: &InstanceKey) -> Option<CompletionToken> {
+        self.board.lock().out_by.get(&(key.clone(), None)).copied()
+    }
+
+    pub(super) fn activity_out(&self, key: &InstanceKey, id: i32) -> Option<CompletionToken> {
+        let board = self.board.lock();
+        let all = (key.clone(), Some(Revision(0)))..=(key.clone(), Some(Revision(u64::MAX)));
+        let is_it = |token: &CompletionToken| match board.out.get(token).map(|out| &out.item.work) {
+            Some(Work::Activity(offer)) => offer.id == id,
+            Some(Work::Turn) | None => false,
+        };
+        board.out_by.range(all).map(|(_, token)| *token).find(is_it)
+    }
+
+    /// Whether a stream takes turns of this orchestration.
+    pub fn serves(&self, key: &InstanceKey, spec: &Spec) -> bool {
+        let board = self.board.lock();
+        board.streams.values().any(|seat| {
+            let wishes = &seat.stream.wishes;
+            let (function, version) = (spec.function.as_str(), spec.version.as_str());
+            wishes.hub.as_str() == key.hub() && wishes.fit(Kind::Turn, function, version).is_some()
+        })
+    }
+}
+
+impl Board {
+    /// The stream with room that fits best: one that asks for it by name, one that has not just abandoned it, and one
+    /// that has little to do. Its place is taken.
+    fn choose(&mut self, item: &Item) -> Option<StreamId> {
+        let kind = item.kind();
+        let avoid = self.strikes.get(&item.item_key()).map(|(_, stream)| *stream);
+        let candidates = self.streams.iter().filter_map(|(id, seat)| {
+            let fit = seat.fit(item).filter(|_| seat.room(kind) > 0)?;
+            Some(((fit, Some(*id) != avoid, usize::MAX - seat.held(kind)), *id))
+        });
+        let (_, id) = candidates.max()?;
+        self.streams.get_mut(&id)?.take(kind);
+        Some(id)
+    }
+
+    fn enqueue(&mut self, item: Arc<Item>) {
+        let (lane, ticket) = (item.lane(), self.next_ticket);
+        self.next_ticket += 1;
+        self.waiting.insert(item.item_key(), (lane.clone(), ticket));
+        self.lanes.entry(lane).or_default().insert(ticket, item);
+    }
+
+    fn withdraw(&mut self, key: &ItemKey) {
+        self.resting.remove(key);
+        let Some((lane, ticket)) = self.waiting.remove(key) else { return };
+        if let Some(items) = self.lanes.get_mut(&lane) {
+            items.remove(&ticket);
+            if items.is_empty() {
+                self.lanes.remove(&lane);
+            }
+        }
+    }
+
+    /// Gives the stream what waits for it, the oldest first, as far as it has room.
+    fn fill(&mut self, id: StreamId) -> Vec<Match> {
+        let mut matches = Vec::new();
+        for kind in [Kind::Turn, Kind::Activity] {
+            while let Some(item) = self.oldest_for(id, kind) {
+                self.withdraw(&item.item_key());
+                if let Some(seat) = self.streams.get_mut(&id) {
+                    seat.take(kind);
+                }
+                matches.push(Match { item, stream: id });
+            }
+        }
+        matches
+    }
+
+    fn oldest_for(&self, id: StreamId, kind: Kind) -> Option<Arc<Item>> {
+        let seat = self.streams.get(&id).filter(|seat| seat.room(kind) > 0)?;
+        let hub = seat.stream.wishes.hub.as_str();
+        let firsts = self.lanes.iter().filter_map(|((of, lane_kind, name, version), items)| {
+            if &**of != hub || *lane_kind != kind {
+                return None;
+            }
+            seat.stream.wishes.fit(kind, name.as_str(), version)?;
+            items.first_key_value()
+        });
+        firsts.min_by_key(|(ticket, _)| **ticket).map(|(_, item)| item.clone())
+    }
+
+    fn take_out(&mut self, token: CompletionToken) -> Option<Out> {
+        let out = self.out.remove(&token)?;
+        let key = out.item.item_key();
+        if self.out_by.get(&key) == Some(&token) {
+            self.out_by.remove(&key);
+        }
+        self.give_back(out.stream, out.item.kind());
+        Some(out)
+    }
+
+    fn give_back(&mut self, id: StreamId, kind: Kind) {
+        if let Some(seat) = self.streams.get_mut(&id) {
+            seat.give_back(kind);
+        }
+    }
+
+    /// The activities of an instance that wait or rest.
+    fn activities_of(&self, key: &InstanceKey) -> Vec<ItemKey> {
+        let all = || (key.clone(), Some(Revision(0)))..=(key.clone(), Some(Revision(u64::MAX)));
+        self.waiting
+            .range(all())
+            .map(|(key, _)| key)
+            .chain(self.resting.range(all()).map(|(key, _)| key))
+            .cloned()
+            .collect()
+    }
+}
+
+impl Seat {
+    fn fit(&self, item: &Item) -> Option<Fit> {
+        let wishes = &self.stream.wishes;
+        if wishes.hub.as_str() != item.key.hub() {
+            return None;
+        }
+        wishes.fit(item.kind(), item.name.as_str(), &item.version)
+    }
+
+    fn held(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Turn => self.turns,
+            Kind::Activity => self.activities,
+        }
+    }
+
+    fn room(&self, kind: Kind) -> usize {
+        self.stream.wishes.max(kind).saturating_sub(self.held(kind))
+    }
+
+    fn take(&mut self, kind: Kind) {
+        match kind {
+            Kind::Turn => self.turns += 1,
+            Kind::Activity => self.activities += 1,
+        }
+    }
+
+    fn give_back(&mut self, kind: Kind) {
+        let held = match kind {
+            Kind::Turn => &mut self.turns,
+            Kind::Activity => &mut self.activities,
+        };
+        *held = held.saturating_sub(1);
+    }
+}

@@ -1,0 +1,333 @@
+//! Durable Task work items: turns and activities, and the streams of the workers that take them.
+
+mod board;
+mod filters;
+mod stream;
+
+use std::{
+    future::Future,
+    sync::{Arc, atomic::Ordering},
+};
+
+use self::board::{Match, Work};
+pub use self::{
+    board::{Item, Out, Sent, WorkItems},
+    filters::{Filters, Wishes},
+    stream::{Assignment, Stream, StreamId},
+};
+use super::{Engine, Refusal, Shared, partition::TurnClaim, query::read_payload};
+use crate::{
+    core::{
+        command::{Command, CompleteTurn, EndTask, Ending},
+        effect::Effect,
+        ids::{Arrival, CompletionToken, InstanceKey},
+        status::Failure,
+        time::{Now, Span},
+        turn::TaskOutcome,
+    },
+    store::{ReadError, Row, Table, record, record::Incoming},
+};
+
+/// Rows of history and inbox that are read at a time.
+const PAGE: usize = 1_000;
+/// What one turn is told of its inbox at most: the rest waits for the next.
+const EVENTS_MAX: usize = 1_000;
+const EVENT_BYTES_MAX: usize = 1 << 20;
+
+/// A worker's stream in the engine. Dropped when it has ended: what the worker did not complete is handed out again.
+pub struct Attendance {
+    shared: Arc<Shared>,
+    pub stream: Arc<Stream>,
+}
+
+/// What a turn's worker has to be told, beside what the claim says.
+pub struct TurnContent {
+    /// The history so far, as Durable Task `HistoryEvent`s.
+    pub past: Vec<Vec<u8>>,
+    pub incoming: Vec<Incoming>,
+    /// The last event of the inbox that is among them.
+    pub through: u64,
+    pub input: Option<String>,
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        let lost = self.shared.work_items.leave(self.stream.id);
+        for (token, item) in lost {
+            self.shared.take_back_item(token, &item);
+        }
+    }
+}
+
+impl Engine {
+    /// A worker's stream has come.
+    pub fn attend(&self, wishes: Wishes) -> Result<Attendance, Refusal> {
+        let shared = &self.shared;
+        let id = StreamId(shared.sessions.fetch_add(1, Ordering::Relaxed));
+        let stream = Stream::new(id, wishes);
+        let matches = shared.work_items.join(&stream, shared.config.workers_max);
+        let matches = matches.ok_or(Refusal::TooMany("workers"))?;
+        let attendance = Attendance { shared: shared.clone(), stream };
+        shared.hand_out(matches);
+        Ok(attendance)
+    }
+
+    /// The time, on both clocks.
+    pub fn moment(&self) -> Now {
+        self.shared.clock.now()
+    }
+
+    /// What the worker of a turn is to be told; nothing if the turn is no longer its own.
+    pub async fn turn_content(
+        &self,
+        key: &InstanceKey,
+        token: CompletionToken,
+        claim: &TurnClaim,
+    ) -> Result<Option<TurnContent>, Refusal> {
+        let partition = self.shared.partition(key);
+        self.shared.until_durable(partition, claim.speaks_of).await.map_err(Refusal::from_read)?;
+        let begun = claim.turns.as_ref().is_some_and(|turns| turns.begun);
+        let history = if begun { claim.execution.history } else { 0 };
+        let (arrival, execution) = (claim.arrival, claim.execution.id);
+        let (input, after, last) = (claim.execution.input.filter(|_| !begun), claim.inbox_after, claim.inbox_last);
+        let read = move |store: &dyn crate::store::Store| {
+            let mut content = TurnContent { past: Vec::new(), incoming: Vec::new(), through: after, input: None };
+            let mut from = 1;
+            while from <= history {
+                let rows = store.read(Table::History, arrival, from, PAGE)?;
+                let Some(end) = rows.last().map(|row| row.key.number) else { break };
+                for row in rows.into_iter().filter(|row| row.key.number <= history) {
+                    content.past.extend(note(&row)?);
+                }
+                from = end + 1;
+            }
+            let mut bytes = 0;
+            for row in store.read(Table::Event, arrival, after + 1, EVENTS_MAX)? {
+                if row.key.number > last || bytes > EVENT_BYTES_MAX {
+                    break;
+                }
+                bytes += row.bytes.len();
+                content.through = row.key.number;
+                let incoming =
+                    record::decode_incoming(&row.bytes).map_err(|error| damaged(&row, Table::Event, &error))?;
+                // The ends of what a former execution had scheduled are of no use to this one.
+                let is_own = |incoming: &Incoming| match incoming {
+                    Incoming::Raised { .. } => true,
+                    Incoming::TaskEnded { execution: of, .. } => *of == execution,
+                };
+                content.incoming.extend(Some(incoming).filter(is_own));
+            }
+            if let Some(row) = input {
+                content.input = read_payload(store, arrival, row)?;
+            }
+            Ok(content)
+        };
+        let content = self.shared.read(read).await;
+        // What was read may be gone because the turn is.
+        if !partition.holds_turn(key, token) {
+            return Ok(None);
+        }
+        content.map(Some)
+    }
+
+    /// The event of the history that schedules an activity; nothing if the activity is no longer wanted.
+    pub async fn scheduled(&self, item: &Item) -> Result<Option<Vec<u8>>, Refusal> {
+        let Work::Activity(offer) = &item.work else { return Ok(None) };
+        let (arrival, number): (Arrival, u64) = (offer.arrival, offer.row);
+        let found = self.shared.read(move |store| {
+            let rows = store.read(Table::History, arrival, number, 1)?;
+            rows.into_iter().find(|row| row.key.number == number).map_or(Ok(None), |row| note(&row))
+        });
+        let found = found.await;
+        if self.shared.is_wanted(item) { found } else { Ok(None) }
+    }
+
+    /// What was sent to the worker of a turn is remembered for its completion.
+    pub fn was_sent(&self, token: CompletionToken, sent: Sent) {
+        self.shared.work_items.was_sent(token, sent);
+    }
+
+    /// The work item that a worker has.
+    pub fn item_out(&self, token: CompletionToken) -> Option<Out> {
+        self.shared.work_items.out(token)
+    }
+
+    /// The turn of this instance that a worker has.
+    pub fn turn_out(&self, key: &InstanceKey) -> Option<CompletionToken> {
+        self.shared.work_items.turn_out(key)
+    }
+
+    /// The activity of this instance that a worker has, by the orchestrator's number.
+    pub fn activity_out(&self, key: &InstanceKey, id: i32) -> Option<CompletionToken> {
+        self.shared.work_items.activity_out(key, id)
+    }
+
+    /// Takes what a worker made of its turn: decided at once, and durable when this returns.
+    pub fn complete_turn(
+        &self,
+        key: InstanceKey,
+        turn: CompleteTurn,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
+        let token = turn.token;
+        self.complete(key, Command::CompleteTurn(turn), token)
+    }
+
+    /// Takes the result of an activity: decided at once, and durable when this returns.
+    pub fn end_activity(
+        &self,
+        out: &Out,
+        token: CompletionToken,
+        outcome: TaskOutcome,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
+        let task = match &out.item.work {
+            Work::Activity(offer) => offer.task,
+            Work::Turn => crate::core::ids::Revision(0),
+        };
+        self.complete(out.item.key.clone(), Command::EndTask(EndTask { task, outcome }), token)
+    }
+
+    fn complete(
+        &self,
+        key: InstanceKey,
+        command: Command,
+        token: CompletionToken,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        let submit = || shared.partition(&key).submit(&key, &command, shared.clock.now(), None);
+        let verdict = shared.check_store().map(|()| submit());
+        if verdict.is_ok() {
+            shared.hand_out(shared.work_items.done(token));
+        }
+        async move {
+            let partition = shared.partition(&key);
+            shared.answer(partition, verdict?).await.map(|_| ())
+        }
+    }
+
+    /// The worker won't do it: somebody is asked again, after a rest.
+    pub fn abandon(&self, token: CompletionToken) {
+        let now = self.shared.clock.now().steady;
+        let Some((item, due, matches)) = self.shared.work_items.abandon(token, now) else { return };
+        if let Work::Turn = item.work {
+            let mut effects = self.shared.partition(&item.key).release_turn(&item.key, token);
+            effects.retain(|effect| !matches!(effect, Effect::OfferTurn(_)));
+            self.shared.effects(&item.key, effects);
+        }
+        self.shared.timers.arm(item.key.clone(), due);
+        self.shared.hand_out(matches);
+    }
+
+    /// A work item never reached its worker, or is to be told anew.
+    pub fn take_back_item(&self, token: CompletionToken) {
+        if let Some((item, matches)) = self.shared.work_items.take_back(token) {
+            self.shared.take_back_item(token, &item);
+            self.shared.hand_out(matches);
+        }
+    }
+
+    /// No worker can be told all of the turn: the execution ends here, lest it be handed out for ever.
+    pub async fn give_turn_up(&self, key: &InstanceKey, token: CompletionToken, claim: &TurnClaim, failure: Failure) {
+        tracing::error!(?key, error = failure.message, "an orchestration has failed because its turn can't be told");
+        let turn = CompleteTurn {
+            token,
+            notes: Vec::new(),
+            through: claim.inbox_last,
+            began_at: self.now(),
+            custom_status: None,
+            trace: None,
+            actions: Vec::new(),
+            ending: Some(Ending::Failed { failure: Arc::new(failure) }),
+        };
+        // It may have been overtaken.
+        let _ = self.complete_turn(key.clone(), turn).await;
+    }
+}
+
+impl Shared {
+    /// A turn or an activity waits for a worker.
+    pub(super) fn offer_item(&self, item: Item) {
+        let matches = self.work_items.offer(item);
+        self.hand_out(matches);
+    }
+
+    /// Gives work items to the streams that they were matched with. One that is no longer wanted frees its stream's
+    /// place for the next, so this ends when no item or no place is left.
+    fn hand_out(&self, matches: Vec<Match>) {
+        let mut matches = std::collections::VecDeque::from(matches);
+        while let Some(Match { item, stream }) = matches.pop_front() {
+            let token = CompletionToken(self.entropy.sixteen_bytes());
+            let claim = match &item.work {
+                Work::Turn => match self.partition(&item.key).claim_turn(&item.key, item.execution, token) {
+                    Some(claim) => {
+                        // No native worker is to have it meanwhile.
+                        self.dispatch.withdraw(&item.key);
+                        Some(claim)
+                    }
+                    None => {
+                        matches.extend(self.work_items.free(stream, &item));
+                        continue;
+                    }
+                },
+                Work::Activity(_) if self.is_wanted(&item) => None,
+                Work::Activity(_) => {
+                    matches.extend(self.work_items.free(stream, &item));
+                    continue;
+                }
+            };
+            if !self.work_items.hand_out(token, stream, &item, claim) {
+                self.take_back_item(token, &item);
+            }
+        }
+    }
+
+    /// Whether the orchestration waits for the activity.
+    fn is_wanted(&self, item: &Item) -> bool {
+        let Work::Activity(offer) = &item.work else { return true };
+        let waits = |instance: &crate::core::instance::Instance| {
+            let turns = instance.turns.as_ref().filter(|_| instance.execution.id == offer.execution);
+            turns.is_some_and(|turns| turns.task(offer.task).is_some())
+        };
+        self.partition(&item.key).inspect(&item.key, waits).unwrap_or(false)
+    }
+
+    /// Whoever had it did not complete it.
+    fn take_back_item(&self, token: CompletionToken, item: &Arc<Item>) {
+        match item.work {
+            Work::Turn => {
+                let effects = self.partition(&item.key).release_turn(&item.key, token);
+                self.effects(&item.key, effects);
+            }
+            Work::Activity(_) => {
+                let matches = self.work_items.offer_again(item);
+                self.hand_out(matches);
+            }
+        }
+    }
+
+    /// What has rested for long enough is offered again.
+    pub(super) fn wake_items(&self, key: &InstanceKey) {
+        let (matches, next) = self.work_items.wake(key, self.clock.now().steady);
+        if let Some(due) = next {
+            self.timers.arm(key.clone(), due);
+        }
+        self.hand_out(matches);
+    }
+}
+
+/// How long a work item rests after it was abandoned for the n-th time in a row.
+fn rest(strikes: u32) -> Span {
+    const FIRST: Span = Span::from_micros(100_000);
+    const LONGEST: Span = Span::from_secs(30);
+    FIRST.scale(f64::from(1_u32 << strikes.min(16))).min(LONGEST)
+}
+
+fn note(row: &Row) -> Result<Option<Vec<u8>>, ReadError> {
+    match record::decode_noted(&row.bytes).map_err(|error| damaged(row, Table::History, &error))? {
+        record::Noted::DurableTask(note) => Ok(Some(note)),
+        record::Noted::Native(_) => Ok(None),
+    }
+}
+
+fn damaged(row: &Row, table: Table, error: &record::Undecodable) -> ReadError {
+    ReadError::Damaged { table, key: row.key, what: error.to_string() }
+}

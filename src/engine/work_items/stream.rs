@@ -1,0 +1,49 @@
+//! The stream of one worker: the work items that wait to be told to it.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{board::Item, filters::Wishes};
+use crate::{core::ids::CompletionToken, engine::partition::TurnClaim};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u64);
+
+pub struct Stream {
+    pub id: StreamId,
+    pub wishes: Wishes,
+    /// Bounded by what the stream takes at a time.
+    mail: Mutex<VecDeque<Assignment>>,
+    bell: Notify,
+}
+
+/// A work item for this stream's worker.
+pub struct Assignment {
+    pub token: CompletionToken,
+    pub item: Arc<Item>,
+    /// Of a turn.
+    pub claim: Option<TurnClaim>,
+}
+
+impl Stream {
+    pub(super) fn new(id: StreamId, wishes: Wishes) -> Arc<Stream> {
+        Arc::new(Stream { id, wishes, mail: Mutex::default(), bell: Notify::new() })
+    }
+
+    pub(super) fn assign(&self, assignment: Assignment) {
+        self.mail.lock().push_back(assignment);
+        self.bell.notify_one();
+    }
+
+    /// The next work item. Cancel-safe.
+    pub async fn next(&self) -> Assignment {
+        loop {
+            if let Some(assignment) = self.mail.lock().pop_front() {
+                return assignment;
+            }
+            self.bell.notified().await;
+        }
+    }
+}

@@ -19,10 +19,11 @@ use crate::{
     core::time::Span,
     engine::{self, EndError, Engine, RecoveryError},
     entropy::SystemEntropy,
-    grpc::{DECODE_BYTES_MAX, Door, Maintenance, Orchestration, Work},
+    grpc::{DECODE_BYTES_MAX, Door, Maintenance, Orchestration, Sidecar, Work},
     http,
     proto::{
-        FILE_DESCRIPTOR_SET,
+        DURABLE_TASK_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET,
+        durable_task::task_hub_sidecar_service_server::TaskHubSidecarServiceServer,
         v1::{
             maintenance_service_server::MaintenanceServiceServer,
             orchestration_service_server::OrchestrationServiceServer, worker_service_server::WorkerServiceServer,
@@ -43,9 +44,10 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 type Orchestrations = OrchestrationServiceServer<Orchestration>;
 type Workers = WorkerServiceServer<Work>;
 type Maintaining = MaintenanceServiceServer<Maintenance>;
+type Sidecars = TaskHubSidecarServiceServer<Sidecar>;
 
 /// What health is asked for; the empty name is the server as a whole.
-const SERVICES: [&str; 4] = ["", Orchestrations::NAME, Workers::NAME, Maintaining::NAME];
+const SERVICES: [&str; 5] = ["", Orchestrations::NAME, Workers::NAME, Maintaining::NAME, Sidecars::NAME];
 
 /// Why the server could not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -142,9 +144,11 @@ async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Route
     reporter.set_serving::<Orchestrations>().await;
     reporter.set_serving::<Workers>().await;
     reporter.set_serving::<Maintaining>().await;
+    reporter.set_serving::<Sidecars>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(DURABLE_TASK_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
@@ -155,6 +159,7 @@ async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Route
         heartbeat_interval: config.lease / 5,
     });
     let maintenance = Maintaining::new(Maintenance { door: door.clone() });
+    let sidecar = Sidecars::new(Sidecar { door: door.clone() });
     let mut server = tonic::transport::Server::builder()
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -172,7 +177,8 @@ async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Route
         // For browsers too. Laid over all, it would refuse whatever else comes with HTTP/1.1.
         .add_service(GrpcWebLayer::new().named_layer(orchestrations.max_decoding_message_size(DECODE_BYTES_MAX)))
         .add_service(workers.max_decoding_message_size(DECODE_BYTES_MAX))
-        .add_service(maintenance);
+        .add_service(maintenance)
+        .add_service(sidecar.max_decoding_message_size(DECODE_BYTES_MAX));
     let guarded = http::guarded(routes.into_axum_router(), &config.http_allowed_origins);
     let router = server.add_routes(Routes::from(guarded));
     Ok((reporter, router))

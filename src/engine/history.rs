@@ -95,6 +95,11 @@ impl History {
         })
     }
 
+    /// The execution that it is of, as it stood when it was asked for.
+    pub fn execution(&self) -> &Execution {
+        &self.execution
+    }
+
     /// The next event; nothing after the last one.
     pub async fn next(&mut self) -> Result<Option<Chapter>, Refusal> {
         while self.backlog.is_empty() && !matches!(self.next, Next::Nothing) {

@@ -42,7 +42,7 @@ use self::{
     dispatch::Dispatch,
     partition::{Partition, Place, Verdict},
     timers::Timers,
-    watch::{Panorama, Wanted, Watch, Watchers, Wish},
+    watch::{Milestone, Panorama, Wanted, Watch, Watchers, Wish},
     work_items::WorkItems,
 };
 use crate::{
@@ -304,6 +304,12 @@ impl Engine {
     /// Watches an instance.
     pub async fn watch(&self, key: InstanceKey, wish: Wish) -> Result<Watch, Refusal> {
         Watch::begin(self.shared.clone(), key, wish).await
+    }
+
+    /// Waits until the instance has come so far, for as long as that takes. Answers how it stood then; nothing if it was
+    /// purged meanwhile.
+    pub async fn until(&self, key: &InstanceKey, milestone: Milestone) -> Result<Option<View>, Refusal> {
+        self.shared.until(key, milestone).await
     }
 
     /// Watches many instances.

@@ -3,6 +3,7 @@
 mod execution;
 mod inbox;
 mod panorama;
+mod wait;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,7 +16,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
 pub(super) use self::execution::Follow;
 use self::inbox::{Inbox, Pattern};
-pub use self::panorama::{Glimpse, Panorama, Wanted};
+pub use self::{
+    panorama::{Glimpse, Panorama, Wanted},
+    wait::Milestone,
+};
 use super::{Payloads, Refusal, Shared, query::Sighting};
 use crate::{
     core::{
@@ -42,6 +46,8 @@ pub struct Watchers {
     patterns: RwLock<HashMap<TaskHub, Vec<Pattern>>>,
     places: Arc<Semaphore>,
     places_max: usize,
+    /// As many more, for calls that wait.
+    waits: Arc<Semaphore>,
 }
 
 /// Who watches one instance by its id.
@@ -118,7 +124,8 @@ impl Watchers {
     pub fn new(watchers_max: usize) -> Watchers {
         let places_max = watchers_max.min(Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(places_max));
-        Watchers { topics: DashMap::new(), patterns: RwLock::default(), places, places_max }
+        let waits = Arc::new(Semaphore::new(places_max));
+        Watchers { topics: DashMap::new(), patterns: RwLock::default(), places, places_max, waits }
     }
 
     /// How many watch.
@@ -147,6 +154,11 @@ impl Watchers {
     fn take_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         self.places.clone().try_acquire_owned().map_err(|_| Refusal::TooMany("watchers"))
     }
+
+    /// Who waits must not be refused because many watch, nor the other way round.
+    fn take_place_to_wait(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.waits.clone().try_acquire_owned().map_err(|_| Refusal::TooMany("calls that wait"))
+    }
 }
 
 impl Topic {
@@ -156,13 +168,12 @@ impl Topic {
 }
 
 impl Subscription {
-    fn new(shared: &Arc<Shared>, key: &InstanceKey) -> Result<Subscription, Refusal> {
-        let place = shared.watchers.take_place()?;
+    fn new(shared: &Arc<Shared>, key: &InstanceKey, place: OwnedSemaphorePermit) -> Subscription {
         let mut topic = shared.watchers.topics.entry(key.clone()).or_default();
         let channel = topic.channel.get_or_insert_with(|| broadcast::Sender::new(BUFFERED_TRANSITIONS));
         let receiver = channel.subscribe();
         drop(topic);
-        Ok(Subscription { key: key.clone(), shared: shared.clone(), receiver: Some(receiver), _place: place })
+        Subscription { key: key.clone(), shared: shared.clone(), receiver: Some(receiver), _place: place }
     }
 }
 
@@ -176,8 +187,18 @@ impl Drop for Subscription {
 impl Watch {
     /// Begins to watch: from the current state, or with the transitions after a revision.
     pub(super) async fn begin(shared: Arc<Shared>, key: InstanceKey, wish: Wish) -> Result<Watch, Refusal> {
+        let place = shared.watchers.take_place()?;
+        Watch::begin_at(place, shared, key, wish).await
+    }
+
+    async fn begin_at(
+        place: OwnedSemaphorePermit,
+        shared: Arc<Shared>,
+        key: InstanceKey,
+        wish: Wish,
+    ) -> Result<Watch, Refusal> {
         // First subscribe, then look: what is committed in between comes twice, and the sequence number tells.
-        let subscription = Subscription::new(&shared, &key)?;
+        let subscription = Subscription::new(&shared, &key, place);
         let mut watch = Watch {
             shared,
             payloads: wish.payloads,
@@ -225,7 +246,8 @@ impl Watch {
         loop {
             if let Some(item) = self.backlog.pop_front() {
                 if Mutant::SubscribeLate.is_on() && self.backlog.is_empty() {
-                    self.subscription = Subscription::new(&self.shared, &self.subscription.key)?;
+                    let place = self.shared.watchers.take_place()?;
+                    self.subscription = Subscription::new(&self.shared, &self.subscription.key, place);
                 }
                 return Ok(Some(item));
             }

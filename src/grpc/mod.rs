@@ -2,6 +2,7 @@
 
 mod convert;
 mod door;
+mod durable_task;
 mod history;
 mod maintenance;
 mod orchestration;
@@ -11,6 +12,7 @@ mod work;
 
 pub use self::{
     door::{Door, draining},
+    durable_task::Sidecar,
     maintenance::Maintenance,
     orchestration::Orchestration,
     work::Work,

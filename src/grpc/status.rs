@@ -152,11 +152,11 @@ pub fn error(
     Status::with_error_details(code, message, details)
 }
 
-fn about(view: &View, message: &str) -> ErrorDetails {
+pub fn about(view: &View, message: &str) -> ErrorDetails {
     ErrorDetails::with_resource_info("instance", view.key.id(), "", message)
 }
 
-fn of_view(view: &View) -> [(&'static str, String); 7] {
+pub fn of_view(view: &View) -> [(&'static str, String); 7] {
     let execution = &view.execution;
     [
         ("instance_id", view.key.id().into()),

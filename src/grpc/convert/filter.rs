@@ -93,7 +93,7 @@ pub fn purged(part: &Part, swept: Swept) -> v1::PurgeInstancesResponse {
 impl Part {
     /// Names where the next part begins; empty if there is none.
     fn token(&self, next: Option<Arrival>) -> String {
-        next.map(|after| Token::of(&self.filter, after).to_string()).unwrap_or_default()
+        next.map(|after| token(&self.filter, after)).unwrap_or_default()
     }
 }
 
@@ -150,15 +150,26 @@ fn page_size(wrong: &mut Violations, size: u32, default: usize) -> usize {
 }
 
 fn after(wrong: &mut Violations, token: &str, filter: &Filter) -> Option<Arrival> {
-    if token.is_empty() {
-        return Some(Arrival(0));
-    }
     let allowed = "must be empty, or the next_page_token of the last page with the same task hub and filter";
-    let parsed = Token::parse(token).filter(|token| *token == Token::of(filter, token.after));
+    let parsed = position(token, filter);
     if parsed.is_none() {
         wrong.add("page_token", allowed, token);
     }
+    parsed
+}
+
+/// Where a list goes on, if the token is of a list with this filter; without one, at its beginning.
+pub fn position(token: &str, filter: &Filter) -> Option<Arrival> {
+    if token.is_empty() {
+        return Some(Arrival(0));
+    }
+    let parsed = Token::parse(token).filter(|token| *token == Token::of(filter, token.after));
     parsed.map(|token| token.after)
+}
+
+/// Names where a list with this filter goes on.
+pub fn token(filter: &Filter, after: Arrival) -> String {
+    Token::of(filter, after).to_string()
 }
 
 /// Up to where a list has come, and which list that is.

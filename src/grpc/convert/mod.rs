@@ -10,12 +10,12 @@ mod violations;
 mod worker;
 
 pub use self::{
-    filter::{list, listed, purge_many, purged, wanted},
+    filter::{list, listed, position, purge_many, purged, token, wanted},
     history::{chapter, history},
     instance::{seen, shown, to_wire},
     lifecycle::{purge, restart, restarted, resume, suspend, terminate},
-    requests::{execution, raise_event, wish},
-    start::{start, started},
+    requests::{execution, payload, raise_event, timestamp, wish},
+    start::{start, started, tags},
     violations::Violations,
     worker::{Registration, Said, cancel, claim, event, pace, registration, run, said},
 };

@@ -67,7 +67,7 @@ pub(super) fn execution_id_of(wrong: &mut Violations, field: &str, id: &str) -> 
     if id.is_empty() { None } else { wrong.parse(field, id, ExecutionId::parse) }
 }
 
-pub(super) fn payload(wrong: &mut Violations, field: &str, payload: Option<&str>, max: usize) {
+pub fn payload(wrong: &mut Violations, field: &str, payload: Option<&str>, max: usize) {
     wrong.check_bytes(field, payload.unwrap_or_default(), max);
 }
 
@@ -77,7 +77,7 @@ pub(super) fn names(wrong: &mut Violations, field: &str, names: &[String]) -> Ve
 }
 
 /// A moment between the years 1 and 9999, to the microsecond.
-pub(super) fn timestamp(wrong: &mut Violations, field: &str, at: Option<WireTimestamp>) -> Option<Timestamp> {
+pub fn timestamp(wrong: &mut Violations, field: &str, at: Option<WireTimestamp>) -> Option<Timestamp> {
     const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
     let at = at?;
     if !SECONDS.contains(&at.seconds) || !(0..=999_999_999).contains(&at.nanos) {

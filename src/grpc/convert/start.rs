@@ -1,6 +1,6 @@
 //! StartSingleton: what is asked for, and what became of it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use prost_types::{Duration, Timestamp as WireTimestamp};
 use tonic::Status;
@@ -253,12 +253,12 @@ fn duration(wrong: &mut Violations, field: &str, duration: Option<Duration>, min
     i64::try_from(nanos / 1_000).ok().map(Span::from_micros)
 }
 
-pub(super) fn tags(wrong: &mut Violations, field: &str, tags: &HashMap<String, String>) {
-    if tags.len() > limits::TAGS_MAX {
-        wrong.add(field, format!("must be at most {}", limits::TAGS_MAX), &tags.len().to_string());
-    }
-    let mut sorted: Vec<_> = tags.iter().collect();
+pub fn tags<'a>(wrong: &mut Violations, field: &str, tags: impl IntoIterator<Item = (&'a String, &'a String)>) {
+    let mut sorted: Vec<_> = tags.into_iter().collect();
     sorted.sort();
+    if sorted.len() > limits::TAGS_MAX {
+        wrong.add(field, format!("must be at most {}", limits::TAGS_MAX), &sorted.len().to_string());
+    }
     for (key, value) in sorted {
         if key.is_empty() || key.len() > limits::TAG_KEY_BYTES_MAX {
             wrong.add(field, format!("keys must have 1 to {} bytes", limits::TAG_KEY_BYTES_MAX), key);
@@ -293,6 +293,8 @@ pub fn started(started: Started) -> v1::StartSingletonResponse {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     /// Changing any of these would have a retry over an upgrade refused as another request.

@@ -1,0 +1,15 @@
+//! From the Durable Task SDKs' wire and to it: whoever gets past here holds valid things.
+
+mod history;
+mod query;
+mod requests;
+mod start;
+mod state;
+
+pub use self::{
+    history::event,
+    query::{Ended, Listed, ended, ended_key, purge, query},
+    requests::{Target, batch, instance, raise_event, reason, terminate},
+    start::{Asked, Reuse, start},
+    state::{existing, state},
+};

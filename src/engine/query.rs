@@ -178,6 +178,11 @@ impl Shared {
             return format!("waiting for the backoff after attempt {} ({last})", execution.attempt);
         }
         match self.dispatch.standing(&view.key, function) {
+            // A worker of the other kind takes it.
+            Standing::Unserved if self.work_items.serves(&view.key, &execution.spec) => match execution.status {
+                Status::Pending => format!("waiting for a Durable Task worker of function '{function}' that has room"),
+                _ => String::new(),
+            },
             Standing::Unserved => format!("no worker has registered function '{function}'"),
             Standing::Waiting => format!("waiting for a worker of function '{function}' that has room"),
             Standing::BeingGranted => format!("being handed to a worker of function '{function}'"),

@@ -26,13 +26,18 @@ pub struct Door {
 }
 
 impl Door {
+    /// Lets a call in that ends what was begun: also while the server drains.
+    pub fn admit<T>(&self, request: Request<T>) -> Result<(TaskHub, T), Status> {
+        let hub = task_hub(request.metadata())?;
+        Ok((hub, request.into_inner()))
+    }
+
     /// Lets the call in.
     pub fn enter<T>(&self, request: Request<T>) -> Result<(TaskHub, T), Status> {
         if self.drain.is_cancelled() {
             return Err(draining());
         }
-        let hub = task_hub(request.metadata())?;
-        Ok((hub, request.into_inner()))
+        self.admit(request)
     }
 }
 

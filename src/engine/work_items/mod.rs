@@ -9,9 +9,9 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use self::board::{Match, Work};
+use self::board::Match;
 pub use self::{
-    board::{Item, Out, Sent, WorkItems},
+    board::{Item, Out, Sent, Work, WorkItems},
     filters::{Filters, Wishes},
     stream::{Assignment, Stream, StreamId},
 };

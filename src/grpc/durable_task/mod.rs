@@ -2,10 +2,8 @@
 
 mod client;
 mod convert;
+mod worker;
 
-use std::pin::Pin;
-
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::Door;
@@ -157,41 +155,51 @@ impl TaskHubSidecarService for Sidecar {
         Ok(Response::new(pb::DeleteTaskHubResponse {}))
     }
 
-    type GetWorkItemsStream = Pin<Box<dyn Stream<Item = Result<pb::WorkItem, Status>> + Send>>;
+    type GetWorkItemsStream = worker::Items;
 
     async fn get_work_items(
         &self,
-        _: Request<pb::GetWorkItemsRequest>,
+        request: Request<pb::GetWorkItemsRequest>,
     ) -> Result<Response<Self::GetWorkItemsStream>, Status> {
-        Err(no_workers_yet())
+        // The JavaScript package sets its channels no limit.
+        let agent = request.metadata().get("user-agent").map(|agent| agent.as_bytes().to_vec()).unwrap_or_default();
+        let unbounded = agent.starts_with(b"durabletask-js");
+        let (hub, request) = self.door.enter(request)?;
+        Ok(Response::new(worker::work_items(&self.door, hub, request, unbounded)?))
     }
 
     async fn complete_activity_task(
         &self,
-        _: Request<pb::ActivityResponse>,
+        request: Request<pb::ActivityResponse>,
     ) -> Result<Response<pb::CompleteTaskResponse>, Status> {
-        Err(no_workers_yet())
+        let (hub, response) = self.door.admit(request)?;
+        worker::complete_activity(&self.door, &hub, response).await?;
+        Ok(Response::new(pb::CompleteTaskResponse {}))
     }
 
     async fn complete_orchestrator_task(
         &self,
-        _: Request<pb::OrchestratorResponse>,
+        request: Request<pb::OrchestratorResponse>,
     ) -> Result<Response<pb::CompleteTaskResponse>, Status> {
-        Err(no_workers_yet())
+        let (hub, response) = self.door.admit(request)?;
+        worker::complete_turn(&self.door, &hub, response).await?;
+        Ok(Response::new(pb::CompleteTaskResponse {}))
     }
 
     async fn abandon_task_activity_work_item(
         &self,
-        _: Request<pb::AbandonActivityTaskRequest>,
+        request: Request<pb::AbandonActivityTaskRequest>,
     ) -> Result<Response<pb::AbandonActivityTaskResponse>, Status> {
-        Err(no_workers_yet())
+        worker::abandon(&self.door, &self.door.admit(request)?.1.completion_token);
+        Ok(Response::new(pb::AbandonActivityTaskResponse {}))
     }
 
     async fn abandon_task_orchestrator_work_item(
         &self,
-        _: Request<pb::AbandonOrchestrationTaskRequest>,
+        request: Request<pb::AbandonOrchestrationTaskRequest>,
     ) -> Result<Response<pb::AbandonOrchestrationTaskResponse>, Status> {
-        Err(no_workers_yet())
+        worker::abandon(&self.door, &self.door.admit(request)?.1.completion_token);
+        Ok(Response::new(pb::AbandonOrchestrationTaskResponse {}))
     }
 
     async fn rewind_instance(
@@ -239,8 +247,4 @@ impl TaskHubSidecarService for Sidecar {
     ) -> Result<Response<pb::CleanEntityStorageResponse>, Status> {
         Err(Status::unimplemented("entities are not supported"))
     }
-}
-
-fn no_workers_yet() -> Status {
-    Status::unavailable("this server takes no Durable Task workers")
 }

@@ -5,6 +5,8 @@ mod query;
 mod requests;
 mod start;
 mod state;
+mod turn;
+mod worker;
 
 pub use self::{
     history::event,
@@ -12,4 +14,6 @@ pub use self::{
     requests::{Target, batch, instance, raise_event, reason, terminate},
     start::{Asked, Reuse, start},
     state::{existing, state},
+    turn::completed_turn,
+    worker::{activity, failed, named_token, outcome, token, turn, wishes},
 };

@@ -444,7 +444,10 @@ fn rejected(witness: &mut witness::Witness, called: Called, key: &InstanceKey, r
         Rejection::ExecutionNotFound { .. } => Answer::ExecutionNotFound,
         Rejection::QueueFull { waiting, .. } => Answer::QueueFull { waiting: *waiting },
         Rejection::InboxFull { .. } => Answer::Refused,
-        Rejection::Cancelled(_) | Rejection::StaleFencingToken { .. } | Rejection::NotGrantable => {
+        Rejection::Cancelled(_)
+        | Rejection::StaleFencingToken { .. }
+        | Rejection::StaleCompletionToken
+        | Rejection::NotGrantable => {
             witness.object(format!("{key:?}: a caller was told {rejection}"));
             Answer::Refused
         }

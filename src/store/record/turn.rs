@@ -184,7 +184,8 @@ pub fn encode_letter(letter: &Letter) -> Vec<u8> {
     let body = match &letter.message.body {
         MessageBody::Start { execution, spec, input } => {
             let execution = Execution::planned(*execution, spec);
-            Body::StartChild(disk::StartChild { execution: Some(execution_to_disk(&execution)), input: text(input) })
+            let execution = Some(execution_to_disk(&execution));
+            Body::StartChild(Box::new(disk::StartChild { execution, input: text(input) }))
         }
         MessageBody::ChildEnded { execution, task, outcome } => {
             let (failure, result) = match outcome {

@@ -9,7 +9,7 @@ mod turn;
 mod worker;
 
 pub use self::{
-    history::event,
+    history::events,
     query::{Ended, Listed, ended, ended_key, purge, query},
     requests::{Target, batch, instance, raise_event, reason, terminate},
     start::{Asked, Reuse, start},

@@ -18,7 +18,10 @@ use soloist::proto::durable_task::{
 };
 use tonic::{Request, Status, transport::Channel};
 
-use crate::support::{Client, RawWorker, Server, start};
+use crate::{
+    leases::assert_accepted,
+    support::{RawWorker, Server, start},
+};
 
 type Sidecar = TaskHubSidecarServiceClient<Channel>;
 
@@ -70,15 +73,9 @@ async fn raise(sidecar: &mut Sidecar, id: &str, name: &str) -> Result<(), Status
     sidecar.raise_event(request).await.map(drop)
 }
 
-/// Puts an instance into a status. What runs, completes or fails does so in the hands of a native worker of `f`.
-async fn become_(
-    sidecar: &mut Sidecar,
-    client: &mut Client,
-    worker: &mut RawWorker,
-    id: &str,
-    status: OrchestrationStatus,
-) {
-    use OrchestrationStatus::*;
+/// Puts an instance into a status. What runs, completes or fails does so in the hands of a native worker of its own.
+async fn become_(server: &Server, sidecar: &mut Sidecar, id: &str, status: OrchestrationStatus) {
+    use OrchestrationStatus::{Canceled, Completed, ContinuedAsNew, Failed, Pending, Running, Suspended, Terminated};
     match status {
         Pending => create(sidecar, id).await,
         Suspended => {
@@ -90,11 +87,13 @@ async fn become_(
             terminate(sidecar, id, None).await;
         }
         Running | Completed | Failed => {
-            client.start_singleton(start("f", id)).await.expect("it is free");
+            let function = format!("of {id}");
+            server.client().await.start_singleton(start(&function, id)).await.expect("it is free");
+            let mut worker = RawWorker::join(server, "w", &[&function], 1).await;
             let run = worker.take().await;
             match status {
-                Completed => drop(worker.complete(&run, "done").await),
-                Failed => drop(worker.fail(&run, "no", true).await),
+                Completed => assert_accepted(&worker.complete(&run, "done").await),
+                Failed => assert_accepted(&worker.fail(&run, "no", true).await),
                 _ => {}
             }
         }

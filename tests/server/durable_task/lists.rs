@@ -10,7 +10,7 @@ use soloist::proto::{
 use tonic::Code;
 
 use super::{Sidecar, become_, create, creation, sidecar, state, terminate};
-use crate::support::{RawWorker, Server, start};
+use crate::support::{Server, start};
 
 async fn page(sidecar: &mut Sidecar, query: pb::InstanceQuery) -> (Vec<pb::OrchestrationState>, Option<String>) {
     let request = pb::QueryInstancesRequest { query: Some(query) };
@@ -70,8 +70,7 @@ async fn each_filter_means_some() {
     use OrchestrationStatus::*;
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::with_long_leases(folder.path());
-    let (mut sidecar, mut client) = (sidecar(&server).await, server.client().await);
-    let mut worker = RawWorker::join(&server, "w", &["f"], 10).await;
+    let mut sidecar = sidecar(&server).await;
     let made = [
         ("a-pending", Pending),
         ("a-running", Running),
@@ -81,7 +80,7 @@ async fn each_filter_means_some() {
         ("c-terminated", Terminated),
     ];
     for (id, status) in made {
-        become_(&mut sidecar, &mut client, &mut worker, id, status).await;
+        become_(&server, &mut sidecar, id, status).await;
     }
     let everybody: Vec<&str> = made.iter().map(|(id, _)| *id).collect();
     let query = pb::InstanceQuery::default;
@@ -154,11 +153,10 @@ async fn ids_of_those_that_have_ended() {
     use OrchestrationStatus::*;
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::with_long_leases(folder.path());
-    let (mut sidecar, mut client) = (sidecar(&server).await, server.client().await);
-    let mut worker = RawWorker::join(&server, "w", &["f"], 10).await;
+    let mut sidecar = sidecar(&server).await;
     let made = [("a", Pending), ("b", Completed), ("c", Failed), ("d", Running), ("e", Terminated), ("f", Suspended)];
     for (id, status) in made {
-        become_(&mut sidecar, &mut client, &mut worker, id, status).await;
+        become_(&server, &mut sidecar, id, status).await;
     }
     let request = pb::ListInstanceIdsRequest::default;
     assert_eq!(ended(&mut sidecar, request()).await, (vec!["b".into(), "c".into(), "e".into()], None));

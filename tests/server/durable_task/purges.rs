@@ -7,7 +7,7 @@ use soloist::proto::durable_task::{
 use tonic::Code;
 
 use super::{Sidecar, become_, create, found, sidecar, state, terminate};
-use crate::support::{RawWorker, Server};
+use crate::support::Server;
 
 async fn purge(sidecar: &mut Sidecar, which: Which) -> i32 {
     let request = pb::PurgeInstancesRequest { request: Some(which), recursive: false, is_orchestration: true };
@@ -53,11 +53,10 @@ async fn by_filter_only_what_has_ended() {
     use OrchestrationStatus::*;
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::with_long_leases(folder.path());
-    let (mut sidecar, mut client) = (sidecar(&server).await, server.client().await);
-    let mut worker = RawWorker::join(&server, "w", &["f"], 10).await;
+    let mut sidecar = sidecar(&server).await;
     let made = [("a", Pending), ("b", Completed), ("c", Failed), ("d", Running), ("e", Terminated), ("f", Completed)];
     for (id, status) in made {
-        become_(&mut sidecar, &mut client, &mut worker, id, status).await;
+        become_(&server, &mut sidecar, id, status).await;
     }
     let filter = |filter: PurgeInstanceFilter| Which::PurgeInstanceFilter(filter);
     let of = |statuses: &[OrchestrationStatus]| PurgeInstanceFilter {

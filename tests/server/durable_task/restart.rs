@@ -7,7 +7,7 @@ use soloist::proto::{
 use tonic::{Code, Status};
 
 use super::{Sidecar, become_, creation, sidecar, state, tags, terminate};
-use crate::support::{RawWorker, Server, status};
+use crate::support::{Server, status};
 
 async fn restart(sidecar: &mut Sidecar, id: &str, as_another: bool) -> Result<String, Status> {
     let request = pb::RestartInstanceRequest { instance_id: id.into(), restart_with_new_instance_id: as_another };
@@ -54,12 +54,11 @@ async fn what_is_live_is_not_restarted_as_itself() {
     use OrchestrationStatus::*;
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::with_long_leases(folder.path());
-    let (mut sidecar, mut client) = (sidecar(&server).await, server.client().await);
-    let mut worker = RawWorker::join(&server, "w", &["f"], 10).await;
+    let mut sidecar = sidecar(&server).await;
     for (id, made) in
         [("a", Pending), ("b", Running), ("c", Suspended), ("d", Completed), ("e", Failed), ("f", Terminated)]
     {
-        become_(&mut sidecar, &mut client, &mut worker, id, made).await;
+        become_(&server, &mut sidecar, id, made).await;
         let told = restart(&mut sidecar, id, false).await;
         match made {
             Pending | Running | Suspended => {

@@ -7,7 +7,7 @@ use soloist::proto::durable_task::{
 use tonic::Code;
 
 use super::{become_, creation, sidecar, state};
-use crate::support::{RawWorker, Server, error_info};
+use crate::support::{Server, error_info};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
@@ -75,8 +75,7 @@ fn table() -> Vec<(&'static str, Option<Policy>, [(Told, &'static [Orchestration
 async fn every_policy_meets_every_status() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::with_long_leases(folder.path());
-    let (mut sidecar, mut client) = (sidecar(&server).await, server.client().await);
-    let mut worker = RawWorker::join(&server, "w", &["f"], 1_000).await;
+    let mut sidecar = sidecar(&server).await;
     let mut number = 0;
     for (name, policy, rules) in table() {
         let fresh = pb::CreateInstanceRequest { orchestration_id_reuse_policy: policy.clone(), ..creation("f", "") };
@@ -86,7 +85,7 @@ async fn every_policy_meets_every_status() {
                 number += 1;
                 let id = format!("i{number}");
                 let case = format!("{name}, over {}", status.as_str_name());
-                become_(&mut sidecar, &mut client, &mut worker, &id, *status).await;
+                become_(&server, &mut sidecar, &id, *status).await;
                 let before = state(&mut sidecar, &id).await;
                 let request =
                     pb::CreateInstanceRequest { orchestration_id_reuse_policy: policy.clone(), ..creation("g", &id) };

@@ -35,7 +35,7 @@ async fn payloads_come_to_who_asks_for_them() {
     client.start_singleton(request).await.expect("it is free");
     let run = worker.take().await;
     let progress = v1::Progress { claim: run.claim.clone(), custom_status: Some("half".into()) };
-    worker.say(Say::Progress(progress)).await;
+    assert_accepted(&worker.ask(Say::Progress(progress)).await);
     assert_accepted(&worker.complete(&run, "").await);
     client.start_singleton(start("f", "fails")).await.expect("it is free");
     let run = worker.take().await;

@@ -19,6 +19,9 @@ enum Told {
 }
 use Told::{Exists, Invalid, Kept, Replaced};
 
+/// What is told over instances in which statuses.
+type Rules = [(Told, &'static [OrchestrationStatus]); 2];
+
 const ALL: [OrchestrationStatus; 8] =
     [Running, Completed, ContinuedAsNew, Failed, Canceled, Terminated, Pending, Suspended];
 const LIVE: [OrchestrationStatus; 3] = [Pending, Running, Suspended];
@@ -36,7 +39,7 @@ fn new(statuses: &[OrchestrationStatus]) -> Option<Policy> {
 }
 
 /// Each policy, and what becomes of a start over an instance in each status.
-fn table() -> Vec<(&'static str, Option<Policy>, [(Told, &'static [OrchestrationStatus]); 2])> {
+fn table() -> Vec<(&'static str, Option<Policy>, Rules)> {
     vec![
         ("none", None, [(Exists, &LIVE), (Replaced, &ENDED)]),
         ("nothing", new(&[]), [(Exists, &LIVE), (Exists, &ENDED)]),

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use hyper_util::{client::legacy, rt::TokioExecutor};
 use soloist::proto::{
-    durable_task::{self as pb, OrchestrationStatus},
+    durable_task::{self as pb, OrchestrationStatus, task_hub_sidecar_service_client::TaskHubSidecarServiceClient},
     v1::{self, ConflictPolicy, work_request::Message as Say},
 };
 use tokio::task::JoinHandle;
@@ -216,11 +217,23 @@ async fn who_goes_away_waits_no_more() {
     until_waiting(&server, 50).await;
     waits.iter().for_each(JoinHandle::abort);
     until_waiting(&server, 0).await;
-    // Nor does who gave a deadline.
-    let mut request = Request::new(asked("i", false));
-    request.set_timeout(Duration::from_millis(100));
-    let refused = sidecar.wait_for_instance_completion(request).await.expect_err("its time is over");
-    assert!(matches!(refused.code(), Code::DeadlineExceeded | Code::Cancelled), "{refused:?}");
+}
+
+/// CANCELLED, which the transport would say, is taken for something else by SDKs.
+#[tokio::test]
+async fn whose_time_is_over_is_told_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::with_long_leases(folder.path());
+    create(&mut sidecar(&server).await, "i").await;
+    // A transport that does not look at the time: only the server does.
+    let transport = legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http::<tonic::body::Body>();
+    let mut client = TaskHubSidecarServiceClient::with_origin(transport, server.address.parse().expect("an address"));
+    for id in ["i", "never"] {
+        let mut request = Request::new(asked(id, false));
+        request.metadata_mut().insert("grpc-timeout", "150m".parse().expect("a header"));
+        let refused = client.wait_for_instance_completion(request).await.expect_err("its time is over");
+        assert_eq!(refused.code(), Code::DeadlineExceeded, "{id}: {refused:?}");
+    }
     until_waiting(&server, 0).await;
 }
 

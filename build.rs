@@ -10,6 +10,7 @@ const PUBLIC: [&str; 4] = [
     "proto/soloist/v1/orchestration_service.proto",
     "proto/soloist/v1/worker_service.proto",
 ];
+const BENCH: [&str; 1] = ["proto/soloist/bench/v1/echo_service.proto"];
 const ON_DISK: [&str; 1] = ["proto/soloist/store/v1/record.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -22,6 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure().build_server(server).build_client(true).compile_fds(public)?;
 
     if server {
+        let bench = protox::compile(BENCH, ["proto"])?;
+        tonic_prost_build::configure().compile_fds(bench)?;
         let on_disk = protox::compile(ON_DISK, ["proto"])?;
         tonic_prost_build::configure().btree_map(".").compile_fds(on_disk)?;
     }

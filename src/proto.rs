@@ -13,6 +13,12 @@ pub mod store {
     tonic::include_proto!("soloist.store.v1");
 }
 
+/// What `soloist bench` measures other calls against.
+#[cfg(feature = "server")]
+pub mod bench {
+    tonic::include_proto!("soloist.bench.v1");
+}
+
 /// The descriptors of `soloist.v1`, for gRPC reflection.
 #[cfg(feature = "server")]
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/soloist_v1.bin"));

@@ -2,6 +2,7 @@
 
 mod convert;
 mod door;
+mod echo;
 mod history;
 mod maintenance;
 mod orchestration;
@@ -11,6 +12,7 @@ mod work;
 
 pub use self::{
     door::{Door, draining},
+    echo::Echo,
     maintenance::Maintenance,
     orchestration::Orchestration,
     work::Work,

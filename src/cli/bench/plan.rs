@@ -13,6 +13,8 @@ const ROUNDS_OF_COMPARISON: u32 = 5;
 /// Shorter than this, nothing can be said.
 const DURATION_MIN: Duration = Duration::from_millis(50);
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Streams that a server takes on one connection, unless told otherwise, less the one that makes the transitions.
+const STREAMS_MAX: u32 = 16_383;
 /// The largest payload that any server takes.
 const PAYLOAD_BYTES_MAX: i64 = 3 << 20;
 
@@ -112,6 +114,12 @@ impl Plan {
         };
         if args.against.is_some() && !plan.needs_server() {
             return Err(Error::Usage("disk asks no server: leave --against out".into()));
+        }
+        let streams = plan.in_flight.div_ceil(plan.connections);
+        if plan.loads().any(|load| load == Load::Watch) && streams > STREAMS_MAX {
+            return Err(Error::Usage(format!(
+                "{streams} watches on a connection: a server takes {STREAMS_MAX}; raise --connections"
+            )));
         }
         Ok(plan)
     }

@@ -8,8 +8,16 @@ use std::{
 use anyhow::anyhow;
 use tokio::time;
 
-use super::{lanes::Lanes, load::Load, loads::Prepared, plan::Plan, progress::Progress, seat::Latency, target::Target};
-use crate::cli::Error;
+use super::{
+    lanes::Lanes,
+    load::{Load, Road},
+    loads::Prepared,
+    plan::Plan,
+    progress::Progress,
+    seat::Latency,
+    target::Target,
+};
+use crate::{cli::Error, client};
 
 /// How often people see how far it is.
 const FRAME: Duration = Duration::from_millis(200);
@@ -58,11 +66,13 @@ pub async fn measure(
     let stage = lanes.stage.clone();
     progress.begin(load, number);
     let all_ready = async {
-        stage.all_ready(plan.in_flight(load)).await;
+        let ready = time::timeout(plan.patience, stage.all_ready(plan.in_flight(load))).await;
+        ready.map_err(|_| client::Error::timed_out(plan.patience))?;
         time::sleep(plan.warmup).await;
+        Ok(())
     };
     tokio::select! {
-        () = all_ready => {}
+        ready = all_ready => ready.map_err(|error: client::Error| Error::from(error))?,
         error = lanes.failed() => return Err(error),
     }
 
@@ -78,17 +88,15 @@ pub async fn measure(
         progress.at(begin.at.elapsed(), lanes.done());
     }
     let end = Mark::now(&lanes, target);
-    let server_bytes = target.process().and_then(|process| process.resident_bytes());
+    let server = target.process().filter(|_| load.road() != Road::Disk);
+    let server_bytes = server.and_then(|process| process.resident_bytes());
     let [latencies, last] = lanes.end().await?;
 
     let done = end.done - begin.done;
     if done == 0 {
         return Err(Error::Other(anyhow!("nothing of {} has ended within the round: raise --duration", load.name())));
     }
-    let server_cpu = match (begin.server_cpu, end.server_cpu) {
-        (Some(begin), Some(end)) if load != Load::Disk => end.checked_sub(begin),
-        _ => None,
-    };
+    let server_cpu = server.and(end.server_cpu).zip(begin.server_cpu).map(|(end, begin)| end.saturating_sub(begin));
     Ok(Round {
         load,
         number,

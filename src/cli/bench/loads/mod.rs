@@ -1,14 +1,23 @@
 //! What each load does. All that must be there before it begins is made once; its rounds share it.
 
 mod contend;
+mod crew;
+mod disk;
 mod echo;
+mod http;
 mod instances;
+mod list;
+mod runs;
 mod start;
 mod status;
+mod watch;
 
 use std::{sync::Arc, time::UNIX_EPOCH};
 
-use self::{contend::Contend, echo::Echo, start::Start, status::Status};
+use self::{
+    contend::Contend, disk::Disk, echo::Echo, http::Http, list::List, runs::Runs, start::Start, status::Status,
+    watch::Watch,
+};
 use super::{load::Load, plan::Plan, seat::Seat, target::Target};
 use crate::{
     cli::Error,
@@ -25,6 +34,11 @@ pub enum Prepared {
     Start(Start),
     Contend(Contend),
     Status(Status),
+    Watch(Watch),
+    Runs(Runs),
+    List(List),
+    Http(Http),
+    Disk(Disk),
 }
 
 impl Prepared {
@@ -39,9 +53,11 @@ impl Prepared {
             Load::Start => Prepared::Start(Start::new(prefix, payload)),
             Load::Contend => Prepared::Contend(Contend::prepare(prefix, payload, &client().await?).await?),
             Load::Status => Prepared::Status(Status::prepare(&prefix, plan, &client().await?).await?),
-            Load::Watch | Load::Runs | Load::List | Load::Http | Load::Disk => {
-                return Err(Error::Usage(format!("{} is not there yet", load.name())));
-            }
+            Load::Watch => Prepared::Watch(Watch::prepare(prefix, plan.in_flight(load), &client().await?).await?),
+            Load::Runs => Prepared::Runs(Runs::prepare(prefix, plan, target.address()).await?),
+            Load::List => Prepared::List(List::prepare(&prefix, plan, &client().await?).await?),
+            Load::Http => Prepared::Http(Http::new(target.address(), &plan.hub, prefix, payload)),
+            Load::Disk => Prepared::Disk(Disk::new(target.folder())),
         }))
     }
 
@@ -51,6 +67,11 @@ impl Prepared {
             Prepared::Start(_) => Load::Start,
             Prepared::Contend(_) => Load::Contend,
             Prepared::Status(_) => Load::Status,
+            Prepared::Watch(_) => Load::Watch,
+            Prepared::Runs(_) => Load::Runs,
+            Prepared::List(_) => Load::List,
+            Prepared::Http(_) => Load::Http,
+            Prepared::Disk(_) => Load::Disk,
         }
     }
 
@@ -61,6 +82,11 @@ impl Prepared {
             Prepared::Start(start) => start.keep_busy(seat).await,
             Prepared::Contend(contend) => contend.keep_busy(seat).await,
             Prepared::Status(status) => status.keep_busy(seat).await,
+            Prepared::Watch(watch) => watch.keep_busy(seat).await,
+            Prepared::Runs(runs) => runs.keep_busy(seat).await,
+            Prepared::List(list) => list.keep_busy(seat).await,
+            Prepared::Http(http) => http.keep_busy(seat).await,
+            Prepared::Disk(disk) => disk.keep_busy(seat).await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The generated code: `soloist.v1` is public, `soloist.store.v1` is what lies on the disk.
+//! The generated code: `soloist.v1` is public, `soloist.store.v1` is what lies on the disk, `soloist.bench.v1` an echo.
 #![expect(clippy::allow_attributes_without_reason, reason = "generated code silences lints in its own way")]
 #![cfg_attr(feature = "server", expect(clippy::allow_attributes, reason = "as above, in the generated servers"))]
 

@@ -1,6 +1,11 @@
 //! `soloist bench`: that each load runs and says what it promises. What the figures are is the machine's affair.
 
-use std::{fs, path::Path, thread};
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
@@ -138,7 +143,9 @@ fn a_signal_ends_it_with_its_server_and_its_data() {
     let mut command = soloist(&["bench", "start", "--duration", "1h", "--folder"]);
     let bench = Running::start(command.arg(folder.path()));
     // Signals are heard before there is a folder.
+    let until = Instant::now() + Duration::from_secs(15);
     while fs::read_dir(folder.path()).unwrap().count() == 0 {
+        assert!(Instant::now() < until, "there is no folder");
         thread::yield_now();
     }
     bench.signal("TERM");

@@ -71,7 +71,7 @@ fn two_loads_in_turn_have_a_ratio_for_each_pair_of_rounds() {
 
     let told = bench(folder.path(), &["start", "--compare", "echo", "--rounds", "2"]).ends_with(0);
     let lines: Vec<&str> = told.stdout.lines().collect();
-    assert!(lines.iter().any(|line| *line == "start divided by echo:"), "{told:#?}");
+    assert!(lines.contains(&"start divided by echo:"), "{told:#?}");
     assert!(lines.last().is_some_and(|line| line.starts_with("median  ")), "{told:#?}");
     assert_eq!(told.stderr, "", "progress is for terminals");
 }

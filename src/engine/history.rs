@@ -1,17 +1,19 @@
 //! Histories: what happened in the latest execution, the oldest first.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, iter::repeat, sync::Arc};
 
 use super::{Engine, Refusal, Shared, query::read_payload};
 use crate::{
     core::{
         history::{Happened, HistoryEvent},
         ids::{Arrival, ExecutionId, InstanceKey, Name, Revision},
+        instance::Instance,
+        limits,
         rejection::Rejection,
         status::{Execution, Failure, Status},
         time::Timestamp,
     },
-    store::{ReadError, Row, Table, record},
+    store::{ReadError, Row, RowKey, Table, record},
 };
 
 /// Rows that are read at a time: each may hold a failure with all its details.
@@ -126,9 +128,15 @@ impl History {
         };
         // What is committed is never newer than what memory holds: if that is still this execution, so was what was
         // read. Executions never come back.
-        let current = self.shared.partition(&self.key).look(&self.key, |instance| instance.execution.id);
-        if current.found != Some(self.execution.id) {
+        let current = |instance: &Instance| (instance.execution.id, instance.execution.history);
+        let Some((execution, noted)) = self.shared.partition(&self.key).look(&self.key, current).found else {
             return Ok(Err(Replaced));
+        };
+        if execution != self.execution.id {
+            return Ok(Err(Replaced));
+        }
+        if let Next::Rows { from } = self.next {
+            self.miss_none(from, next, &chapters, noted)?;
         }
         self.next = next;
         self.backlog.extend(chapters);
@@ -161,6 +169,22 @@ impl History {
             _ => Next::End,
         };
         Ok((read, next, chapters))
+    }
+
+    /// A row that is missing leaves no trace in its table: whatever is not there must be older than what is kept, by
+    /// what was noted until now.
+    fn miss_none(&self, from: u64, next: Next, chapters: &[Chapter], noted: u64) -> Result<(), Refusal> {
+        let through = if let Next::Rows { from } = next { from - 1 } else { self.execution.history };
+        let first_kept = noted.saturating_sub(limits::HISTORY_KEPT) + 1;
+        let found = chapters.iter().map(|chapter| chapter.number).filter(|number| *number >= first_kept);
+        let mut wanted = (from.max(first_kept)..=through).zip(found.map(Some).chain(repeat(None)));
+        match wanted.find(|(number, found)| Some(*number) != *found) {
+            None => Ok(()),
+            Some((number, _)) => {
+                let key = RowKey { arrival: self.arrival, number };
+                Err(ReadError::Damaged { table: Table::History, key, what: "it is not there".into() }.into())
+            }
+        }
     }
 
     async fn end(&self) -> Result<(usize, Next, Vec<Chapter>), Refusal> {

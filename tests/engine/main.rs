@@ -9,8 +9,10 @@
 mod behind;
 mod clock;
 mod commits;
+mod damage;
 mod ending;
 mod group;
+mod hand;
 mod jumps;
 mod ledger;
 mod panorama;

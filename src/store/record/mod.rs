@@ -11,7 +11,7 @@ use prost::Message;
 
 pub use self::{
     history::{decode_history, encode_history},
-    queue::{decode_queued, encode_queued},
+    queue::{decode_queue_length, decode_queued, encode_queued},
     view::{decode_names, decode_view},
 };
 use crate::{

@@ -24,6 +24,11 @@ pub struct Hand {
 impl Hand {
     /// What takes the store over.
     pub fn over(store: Arc<dyn Store>) -> Result<Hand, RecoveryError> {
+        Hand::at(Arc::new(HandClock::new()), store)
+    }
+
+    /// The same, at another time.
+    pub fn at(clock: Arc<HandClock>, store: Arc<dyn Store>) -> Result<Hand, RecoveryError> {
         let config = Config {
             lease_ttl: LEASE,
             request_memory: Span::from_secs(86_400),
@@ -31,7 +36,6 @@ impl Hand {
             watchers_max: 10,
             workers_max: 10,
         };
-        let clock = Arc::new(HandClock::new());
         let engine = Engine::recover(config, store, clock.clone(), Arc::new(SystemEntropy))?;
         Ok(Hand { stepper: engine.stepper(), engine, clock })
     }

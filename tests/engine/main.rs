@@ -13,6 +13,7 @@ mod damage;
 mod ending;
 mod group;
 mod hand;
+mod histories;
 mod jumps;
 mod ledger;
 mod panorama;

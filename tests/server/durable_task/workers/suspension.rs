@@ -19,15 +19,17 @@ async fn a_suspended_orchestration_is_told_everything_when_it_goes_on() {
     let mut worker = Worker::join(&server).await;
     let mut sidecar = worker.sidecar.clone();
     create(&mut sidecar, "i").await;
-    worker.play("i", &FIRST, vec![schedule(1, "act"), timer(2, after(Duration::from_millis(30)))]).await;
-    let activity = worker.activity().await;
+    let first = worker.turn().await;
     suspend(&mut sidecar, "i").await.expect("it is live");
     suspend(&mut sidecar, "i").await.expect("no harm");
+    worker.complete(&first, vec![schedule(1, "act"), timer(2, after(Duration::from_millis(30)))]).await;
+    let activity = worker.activity().await;
     assert_eq!(state(&mut sidecar, "i").await.orchestration_status(), OrchestrationStatus::Suspended);
     raise(&mut sidecar, "i", "a").await.expect("it is live");
     worker.done(&activity, None).await;
     raise(&mut sidecar, "i", "b").await.expect("it is live");
-    tokio::time::sleep_until(tokio::time::Instant::now() + Duration::from_millis(60)).await;
+    // The timer fires meanwhile.
+    tokio::time::sleep(Duration::from_millis(60)).await;
     assert!(worker.hears_nothing(&server).await);
     resume(&mut sidecar, "i").await.expect("it is live");
     resume(&mut sidecar, "i").await.expect("no harm");

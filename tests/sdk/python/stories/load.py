@@ -1,0 +1,88 @@
+"""Large payloads and many at once."""
+
+from durabletask import task
+
+from hub import equal, story, true
+
+# What the server is told to take at most, less the quotes that JSON puts around a text.
+LARGEST = (3 << 20) - 2
+
+
+def length(ctx, text):
+    return len(text)
+
+
+def letters(ctx, count):
+    return "y" * count
+
+
+@story
+def large_payloads(hub):
+    def takes(ctx, text):
+        yield ctx.call_activity(length, input="short")
+        return len(text)
+
+    def passes_on(ctx, count):
+        result = yield ctx.call_activity(length, input="x" * count)
+        return result
+
+    def returns(ctx, count):
+        text = yield ctx.call_activity(letters, input=count)
+        return text
+
+    def receives(ctx, _):
+        text = yield ctx.wait_for_external_event("text")
+        return len(text)
+
+    with hub.worker([takes, passes_on, returns, receives], [length, letters]):
+        equal(hub.run(takes, "z" * LARGEST), LARGEST, "an orchestration's input")
+        equal(hub.run(passes_on, LARGEST), LARGEST, "an activity's input")
+        equal(hub.run(returns, LARGEST), "y" * LARGEST, "an activity's output, and an orchestration's")
+        id = hub.start(receives)
+        hub.raises(id, "text", "x" * LARGEST)
+        equal(hub.output(id), LARGEST, "an event")
+
+
+@story
+def too_large_payloads(hub):
+    """Larger ones end with words that say so, and not with silence."""
+
+    def passes_on(ctx, count):
+        result = yield ctx.call_activity(length, input="x" * count)
+        return result
+
+    def returns(ctx, count):
+        text = yield ctx.call_activity(letters, input=count)
+        return text
+
+    def remembers_too_much(ctx, count):
+        for _ in range(2):
+            yield ctx.call_activity(letters, input=count)
+
+    import grpc
+
+    from hub import refused
+
+    with hub.worker([passes_on, returns, remembers_too_much], [length, letters]):
+        with refused(grpc.StatusCode.INVALID_ARGUMENT, "bytes"):
+            hub.start(passes_on, "x" * (LARGEST + 1))
+        for orchestrator in (passes_on, returns):
+            true("bytes" in hub.failure(hub.start(orchestrator, LARGEST + 1)).message, orchestrator.__name__)
+        # The package takes messages of 4 MiB at most, and a turn brings the whole history.
+        failure = hub.failure(hub.start(remembers_too_much, 5 << 19))
+        equal(failure.error_type, "HistoryTooLarge")
+
+
+@story
+def two_hundred_at_once(hub):
+    def works(ctx, number):
+        pair = yield task.when_all([ctx.call_activity(plus, input=number), ctx.call_activity(plus, input=-number)])
+        return pair
+
+    def plus(ctx, number):
+        return number + 1
+
+    with hub.worker([works], [plus]):
+        ids = [hub.start(works, number, instance_id=f"n-{number}") for number in range(200)]
+        for number, id in enumerate(ids):
+            equal(hub.output(id), [number + 1, 1 - number])

@@ -202,7 +202,8 @@ def history(hub):
     ids = [event.event_id for event in events if event.event_id >= 0]
     equal(ids, sorted(set(ids)), "the order of the ids")
     times = [event.timestamp for event in events]
-    equal(times, sorted(times), "the order of the times")
+    turns = [time for time, kind in zip(times, kinds) if kind == "OrchestratorStarted"]
+    equal(turns, sorted(turns), "the order of the turns")
     started, scheduled, completed = events[1], events[2], events[4]
     equal((started.name, started.input, started.tags), ("all_kinds", '"in"', {"team": "blue"}), "what started")
     equal((scheduled.name, scheduled.input, scheduled.tags), ("plus_one", "1", {"kind": "small"}), "the activity")
@@ -212,4 +213,4 @@ def history(hub):
     equal((events[11].orchestration_status, events[11].result), (Status.COMPLETED.value, '"parent"'), "the end")
     parent = hub.client.get_orchestration_history("its-child")[1].parent_instance
     equal((parent.name, parent.orchestration_instance.instance_id), ("all_kinds", id), "the child's parent")
-    true(time.time() > times[-1].timestamp(), "the history is of the future")
+    true(time.time() + 1 > max(times).timestamp(), "the history is of the future")

@@ -1,8 +1,11 @@
 """Large payloads and many at once."""
 
+import datetime
+
+import grpc
 from durabletask import task
 
-from hub import equal, story, true
+from hub import equal, refused, story, true
 
 # What the server is told to take at most, less the quotes that JSON puts around a text.
 LARGEST = (3 << 20) - 2
@@ -48,27 +51,40 @@ def too_large_payloads(hub):
     """Larger ones end with words that say so, and not with silence."""
 
     def passes_on(ctx, count):
-        result = yield ctx.call_activity(length, input="x" * count)
-        return result
+        yield ctx.call_activity(length, input="x" * count)
+
+    def returns_from_activity(ctx, count):
+        yield ctx.call_activity(letters, input=count)
 
     def returns(ctx, count):
-        text = yield ctx.call_activity(letters, input=count)
-        return text
+        yield ctx.create_timer(datetime.timedelta(0))
+        return "x" * count
+
+    def starts(ctx, count):
+        yield ctx.call_sub_orchestrator(returns, input="x" * count)
+
+    def shows(ctx, count):
+        ctx.set_custom_status("x" * count)
+        yield ctx.wait_for_external_event("never")
+
+    def renews(ctx, count):
+        yield ctx.create_timer(datetime.timedelta(0))
+        ctx.continue_as_new("x" * count)
 
     def remembers_too_much(ctx, count):
         for _ in range(2):
             yield ctx.call_activity(letters, input=count)
 
-    import grpc
-
-    from hub import refused
-
-    with hub.worker([passes_on, returns, remembers_too_much], [length, letters]):
+    orchestrators = [passes_on, returns_from_activity, returns, starts, shows, renews]
+    with hub.worker([*orchestrators, remembers_too_much], [length, letters]):
         with refused(grpc.StatusCode.INVALID_ARGUMENT, "bytes"):
             hub.start(passes_on, "x" * (LARGEST + 1))
-        for orchestrator in (passes_on, returns):
-            true("bytes" in hub.failure(hub.start(orchestrator, LARGEST + 1)).message, orchestrator.__name__)
-        # The package takes messages of 4 MiB at most, and a turn brings the whole history.
+        # The second one is more than the package takes in one message.
+        for count in (LARGEST + 1, 5 << 20):
+            for orchestrator in orchestrators:
+                message = hub.failure(hub.start(orchestrator, count)).message
+                true(f"has {count + 2} bytes" in message, f"{orchestrator.__name__}: {message}")
+        # A turn brings the whole history.
         failure = hub.failure(hub.start(remembers_too_much, 5 << 19))
         equal(failure.error_type, "HistoryTooLarge")
 

@@ -3,6 +3,7 @@
 import threading
 
 from durabletask import task
+from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.worker import (
     ActivityWorkItemFilter,
     ConcurrencyOptions,
@@ -35,7 +36,8 @@ def versions(hub):
     def nothing(ctx, _):
         return None
 
-    with hub.worker([parent, child], [nothing], versioning=VersioningOptions(default_version="2.0")):
+    any_version = VersioningOptions(default_version="2.0", match_strategy=VersionMatchStrategy.NONE)
+    with hub.worker([parent, child], [nothing], versioning=any_version):
         equal(hub.run(parent, version="1.0"), ["1.0", "3.1", "2.0"])
 
 
@@ -71,10 +73,15 @@ def tags(hub):
         yield ctx.call_sub_orchestrator(child, instance_id="tagged-child")
 
     with hub.worker([parent, child], [nothing]):
-        id = hub.start(parent, tags={"team": "blue", "odd": "\u00e4 = \u00f6"})
+        given = {"team": "blue", "odd": "\u00e4 = \u00f6"}
+        id = hub.start(parent, tags=given)
         hub.output(id)
-        state = hub.client._stub.GetInstance(__import__("durabletask.internal.orchestrator_service_pb2", fromlist=["x"]).GetInstanceRequest(instanceId=id))
-        equal(dict(state.orchestrationState.tags), {"team": "blue", "odd": "\u00e4 = \u00f6"})
+        equal(hub.client.get_orchestration_history(id)[1].tags, given)
+        # The package's own state leaves the tags out.
+        state = hub.client._stub.GetInstance(pb.GetInstanceRequest(instanceId=id)).orchestrationState
+        equal(dict(state.tags), given)
+        child = hub.client.get_orchestration_history("tagged-child")
+        equal([child[1].tags, child[2].tags], [None, {"a": "1"}], "the tags of the child and of its activity")
 
 
 @story

@@ -18,6 +18,9 @@ FOUND_AGAIN = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_
 log = logging.getLogger("durabletask")
 log.propagate = False
 
+# Work item filters that name what the worker has registered.
+AUTO = object()
+
 STORIES = {}
 
 
@@ -109,7 +112,9 @@ class Hub:
             made.add_activity(function)
         if versioning is not None:
             made.use_versioning(versioning)
-        if filters is not None:
+        if filters is AUTO:
+            made.use_work_item_filters()
+        elif filters is not None:
             made.use_work_item_filters(filters)
         made.start()
         try:

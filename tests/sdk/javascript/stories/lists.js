@@ -41,8 +41,8 @@ module.exports = {
     const together = { statuses: [Status.PENDING], instanceIdPrefix: "odd", createdFrom: after };
     assert.deepEqual(await query(together), odd.slice(7).filter((id) => !half.includes(id)));
     // A token is a position, whatever the size of the next page.
-    const pages = hub.client.getAllInstances({ pageSize: 5 }).asPages();
-    const first = (await pages.next()).value;
+    let first;
+    for await (first of hub.client.getAllInstances({ pageSize: 5 }).asPages()) break;
     assert.deepEqual(first.values.map(({ instanceId }) => instanceId), all.slice(0, 5));
     const rest = await query({ continuationToken: first.continuationToken, pageSize: 4 });
     assert.deepEqual(rest, all.slice(5));

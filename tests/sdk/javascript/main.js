@@ -5,7 +5,7 @@ const path = require("node:path");
 const { Hub, log } = require("./hub");
 const { Server } = require("./server");
 
-const CHAPTERS = ["flow", "children", "events", "renewal", "control", "lists", "starts", "workers", "load"];
+const CHAPTERS = ["flow", "children", "events", "renewal", "control", "lists", "starts", "workers", "load", "crash"];
 
 async function main(binary, ...names) {
   const stories = Object.assign({}, ...CHAPTERS.map((chapter) => require(path.join(__dirname, "stories", chapter))));

@@ -10,20 +10,26 @@ const { setTimeout: sleep } = require("node:timers/promises");
 class Server {
   static async start(binary, ...flags) {
     const server = new Server();
+    Object.assign(server, { binary, flags, address: "127.0.0.1:0" });
     server.folder = fs.mkdtempSync(path.join(os.tmpdir(), "sdk-javascript-"));
-    const log = fs.openSync(path.join(server.folder, "log"), "w");
-    const listen = ["serve", "--listen", "127.0.0.1:0", "--data-dir", path.join(server.folder, "data")];
-    const command = [...listen, "--log-format", "json", ...flags];
-    server.process = spawn(binary, command, { stdio: ["ignore", "ignore", log] });
-    fs.closeSync(log);
-    server.ended = new Promise((resolve) => server.process.once("exit", resolve));
     try {
-      server.address = await server.#ready();
+      await server.start();
     } catch (error) {
       await server.stop();
       throw error;
     }
     return server;
+  }
+
+  /** Starts it where it was, in the same folder. */
+  async start() {
+    const log = fs.openSync(path.join(this.folder, "log"), "w");
+    const listen = ["serve", "--listen", this.address, "--data-dir", path.join(this.folder, "data")];
+    const command = [...listen, "--log-format", "json", ...this.flags];
+    this.process = spawn(this.binary, command, { stdio: ["ignore", "ignore", log] });
+    fs.closeSync(log);
+    this.ended = new Promise((resolve) => this.process.once("exit", resolve));
+    this.address = await this.#ready();
   }
 
   async #ready() {
@@ -39,10 +45,14 @@ class Server {
     return fs.readFileSync(path.join(this.folder, "log"), "utf8");
   }
 
-  /** By its own process id. */
-  async stop() {
+  /** `kill -9`, by its own process id. */
+  async kill() {
     this.process.kill("SIGKILL");
     await this.ended;
+  }
+
+  async stop() {
+    await this.kill();
     fs.rmSync(this.folder, { recursive: true });
   }
 }

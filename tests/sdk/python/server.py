@@ -39,6 +39,13 @@ class Server:
         self.process.kill()
         self.process.wait()
 
+    def shut_down(self):
+        """As service managers do it."""
+        self.process.terminate()
+        code = self.process.wait(30)
+        if code != 0:
+            raise RuntimeError(f"the server has ended with {code}:\n{self.said()}")
+
     def said(self):
         return self.log.read_text()
 

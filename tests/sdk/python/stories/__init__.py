@@ -2,9 +2,7 @@
 
 import importlib
 
-CHAPTERS = (
-    "flow children retries events renewal control families lists starts workers load crash".split()
-)
+CHAPTERS = "flow children retries events renewal control families lists starts workers load crash".split()
 
 
 def load():

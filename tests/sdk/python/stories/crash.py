@@ -1,4 +1,4 @@
-"""The server is killed in the middle of it all."""
+"""The server ends in the middle of it all, and comes back."""
 
 import datetime
 import time
@@ -6,12 +6,22 @@ import time
 import grpc
 from durabletask import task
 
-from hub import LONGEST, Hub, Seen, equal, story, until
+from hub import LONGEST, Hub, Seen, Status, equal, story, until
 from server import Server
 
 
 @story
 def killed_in_the_middle(hub):
+    """With `kill -9`."""
+    comes_back(hub, Server.kill)
+
+
+@story
+def shut_down_in_the_middle(hub):
+    comes_back(hub, Server.shut_down)
+
+
+def comes_back(hub, ends):
     """All that was acknowledged ends with its right result; the worker finds the server again by itself."""
     seen = Seen()
 
@@ -89,14 +99,24 @@ def killed_in_the_middle(hub):
                 if orchestrator in (listens, renews):
                     here.raises(id, "first", "one")
                     listening.append(id)
-            for count in (40, 120):
+            resting = here.start(sequence, 1, instance_id="resting")
+            here.client.suspend_orchestration(resting)
+            due = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
+            planned = here.start(sequence, 1, instance_id="planned", start_at=due)
+            ended = here.start(sequence, 1, instance_id="ended")
+            here.client.terminate_orchestration(ended, output="enough")
+            for count in (40, 90, 140):
                 until(lambda: len(seen) >= count, f"{count} activities have begun")
-                server.kill()
+                ends(server)
                 server.start()
             for id in listening:
                 again(lambda: here.raises(id, "second", "two"))
             for id, result in wanted.items():
                 equal(again(lambda: here.output(id)), result, f"the result of {id}")
+            equal(here.status(resting), Status.SUSPENDED)
+            here.client.resume_orchestration(resting)
+            equal([here.output(resting), here.output(planned)], [6, 6], "what rested and what was planned")
+            equal(here.ended(ended).get_output(), "enough")
         here.stopped()
 
 

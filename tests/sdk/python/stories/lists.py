@@ -1,10 +1,11 @@
 """Queries: pages, filters, prefixes."""
 
+import asyncio
 import datetime
 
-from durabletask.client import OrchestrationQuery
+from durabletask.client import AsyncTaskHubGrpcClient, OrchestrationQuery
 
-from hub import Status, equal, story, true
+from hub import LONGEST, Status, equal, log, story, true
 
 
 def waits(ctx, _):
@@ -83,3 +84,23 @@ def ids_of_what_has_ended(hub):
     future = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
     equal(hub.client.list_instance_ids(completed_time_from=future).items, [])
     equal(hub.client.list_instance_ids(completed_time_to=future).items, ended)
+
+
+@story
+def the_asynchronous_client(hub):
+    """The package's other client: many calls at a time over one connection."""
+
+    async def asks():
+        reached = {"host_address": hub.server.address, "metadata": hub.metadata, "logger": log}
+        async with AsyncTaskHubGrpcClient(**reached) as client:
+            started = [client.schedule_new_orchestration(waits) for _ in range(50)]
+            started = await asyncio.gather(*started)
+            waiting = [client.wait_for_orchestration_completion(id, timeout=LONGEST) for id in started]
+            waiting = asyncio.gather(*waiting)
+            await asyncio.gather(*[client.raise_orchestration_event(id, "go", data=id) for id in started])
+            equal([state.get_output() for state in await waiting], list(started))
+            found = await client.get_all_orchestration_states(OrchestrationQuery(max_instance_count=7))
+            equal(set(ids(found)), set(started))
+
+    with hub.worker([waits]):
+        asyncio.run(asks())

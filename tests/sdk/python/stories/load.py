@@ -5,7 +5,7 @@ import datetime
 import grpc
 from durabletask import task
 
-from hub import equal, refused, story, true
+from hub import Seen, equal, refused, story, true, until
 
 # What the server is told to take at most, less the quotes that JSON puts around a text.
 LARGEST = (3 << 20) - 2
@@ -102,3 +102,25 @@ def two_hundred_at_once(hub):
         ids = [hub.start(works, number, instance_id=f"n-{number}") for number in range(200)]
         for number, id in enumerate(ids):
             equal(hub.output(id), [number + 1, 1 - number])
+
+
+@story
+def more_results_than_one_turn_takes(hub):
+    """They pile up while it is suspended."""
+    seen = Seen()
+
+    def plus(ctx, number):
+        seen.add(number)
+        return number + 1
+
+    def spread(ctx, count):
+        results = yield task.when_all([ctx.call_activity(plus, input=i) for i in range(count)])
+        return sum(results)
+
+    with hub.worker([spread], [plus]):
+        id = hub.start(spread, 1100)
+        until(lambda: len(seen) > 0, "the first activity")
+        hub.client.suspend_orchestration(id)
+        until(lambda: len(seen) == 1100, "all activities")
+        hub.client.resume_orchestration(id)
+        equal(hub.output(id), 1100 * 1101 // 2)

@@ -1,6 +1,7 @@
 """Continue-as-new."""
 
 import datetime
+import threading
 
 from hub import Seen, Status, equal, story, true, until
 
@@ -111,9 +112,11 @@ def renewal_of_a_child(hub):
 def results_of_a_former_generation(hub):
     """What the former one had scheduled is not taken for the new one's, though its task ids are the same."""
 
+    released = threading.Event()
+
     def slow(ctx, generation):
         if generation == 1:
-            released.wait(10)
+            released.wait(20)
         return f"of {generation}"
 
     def leaves_it(ctx, generation):
@@ -125,9 +128,6 @@ def results_of_a_former_generation(hub):
         yield result
         return result.get_result()
 
-    import threading
-
-    released = threading.Event()
     with hub.worker([leaves_it], [slow]):
         id = hub.start(leaves_it, 1)
         hub.begun(id)

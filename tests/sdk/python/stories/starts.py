@@ -1,11 +1,12 @@
 """Starts: ids in use, reuse policies, start times, restarts."""
 
 import datetime
+import threading
 
 import grpc
 from durabletask.internal import orchestrator_service_pb2 as pb
 
-from hub import Seen, Status, equal, refused, story, true
+from hub import Seen, Status, equal, refused, story, true, until
 
 
 def waits(ctx, given):
@@ -124,3 +125,32 @@ def restarts(hub):
         equal(hub.output(id), [{"n": 1}, "e"])
     with refused(grpc.StatusCode.NOT_FOUND):
         restart("nobody")
+
+
+@story
+def results_of_a_former_execution(hub):
+    """An activity that outlives its execution is not taken for the next one's, though its task id is the same."""
+    gates = [threading.Event() for _ in range(3)]
+    begun = Seen()
+
+    def slow(ctx, _):
+        number = begun.add(None) - 1
+        gates[number].wait(20)
+        return number
+
+    def asks(ctx, _):
+        number = yield ctx.call_activity(slow)
+        return number
+
+    with hub.worker([asks], [slow]):
+        id = hub.start(asks, instance_id="again")
+        until(lambda: len(begun) == 1, "the first one's activity")
+        hub.client.terminate_orchestration(id)
+        hub.client.restart_orchestration(id)
+        until(lambda: len(begun) == 2, "the second one's activity")
+        policy = replaceable(Status.RUNNING, Status.TERMINATED)
+        hub.start(asks, instance_id=id, reuse_id_policy=policy)
+        until(lambda: len(begun) == 3, "the third one's activity")
+        for gate in gates:
+            gate.set()
+        equal(hub.output(id), 2)

@@ -94,9 +94,11 @@ module.exports = {
       ctx.continueAsNew(generation + 1, true);
     };
     await hub.withWorker([waits], [], async () => {
-      const id = await hub.start(waits, 1);
+      const tags = { team: "blue" };
+      const id = await hub.start(waits, 1, { tags });
       await hub.raise(id, "next");
       await hub.untilInput(id, 2);
+      assert.deepEqual((await hub.state(id)).tags, tags);
       await hub.client.suspendOrchestration(id);
       await hub.raise(id, "next");
       assert.equal(await hub.status(id), Status.SUSPENDED);

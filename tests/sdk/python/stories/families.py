@@ -1,7 +1,5 @@
 """Terminate and purge, with sub-orchestrations and without."""
 
-from durabletask.client import OrchestrationStatus
-
 from hub import Status, equal, story, true, until
 
 
@@ -133,7 +131,7 @@ def purge_by_filter(hub):
                 equal(hub.ended(id).runtime_status, status)
         between = hub.state(ids[Status.FAILED][-1]).created_at
         purge = hub.client.purge_orchestrations_by
-        equal(purge(runtime_status=[OrchestrationStatus.FAILED]).deleted_instance_count, 3, "the failed ones")
+        equal(purge(runtime_status=[Status.FAILED]).deleted_instance_count, 3, "the failed ones")
         equal(purge(created_time_from=between).deleted_instance_count, 1, "those after the last failed one")
         equal(purge(created_time_to=between).deleted_instance_count, 5, "the others")
         equal(hub.client.get_all_orchestration_states(), [])

@@ -85,6 +85,7 @@ def events_are_dropped(hub):
     hub.raises(id, "n", "lost")
     with hub.worker([takes_one]):
         until(lambda: hub.state(id).get_input() == 2, "the second generation")
+        equal(hub.state(id).get_custom_status(), 1, "the status that the first one has set")
         hub.raises(id, "n", "second")
         equal(hub.output(id), "second")
 

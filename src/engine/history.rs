@@ -7,11 +7,12 @@ use crate::{
     core::{
         history::{Happened, HistoryEvent},
         ids::{Arrival, ExecutionId, InstanceKey, Name, Revision},
+        instance::Instance,
         rejection::Rejection,
         status::{Execution, Failure, Status},
         time::Timestamp,
     },
-    store::{ReadError, Row, Table, record},
+    store::{ReadError, Row, Table, record, record::Noted},
 };
 
 /// Rows that are read at a time: each may hold a failure with all its details.
@@ -32,11 +33,23 @@ pub struct Chapter {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
-    Started { function: Name, input: Option<String> },
+    Started {
+        function: Name,
+        input: Option<String>,
+    },
     Happened(Happened),
-    Completed { output: Option<String> },
-    Failed { failure: Option<Arc<Failure>> },
-    Terminated { reason: Arc<str>, output: Option<String> },
+    /// What an execution that is run in turns has noted: an event of the Durable Task protocol, in its bytes.
+    Noted(Vec<u8>),
+    Completed {
+        output: Option<String>,
+    },
+    Failed {
+        failure: Option<Arc<Failure>>,
+    },
+    Terminated {
+        reason: Arc<str>,
+        output: Option<String>,
+    },
 }
 
 /// The history of an execution as it stood when it was asked for, read as it is told.
@@ -81,7 +94,11 @@ impl History {
         key: &InstanceKey,
         expected: Option<ExecutionId>,
     ) -> Result<History, Refusal> {
-        let (arrival, view) = shared.look(key, |instance, now| (instance.arrival, instance.view(key, now))).await?;
+        let look = |instance: &Instance, now| {
+            let begun = instance.turns.as_ref().is_some_and(|turns| turns.begun);
+            (instance.arrival, instance.view(key, now), begun)
+        };
+        let (arrival, view, begun) = shared.look(key, look).await?;
         if let Some(expected) = expected.filter(|expected| *expected != view.execution.id) {
             return Err(Rejection::ExecutionMismatch { current: Box::new(view), expected }.into());
         }
@@ -90,7 +107,8 @@ impl History {
             key: key.clone(),
             arrival,
             execution: view.execution,
-            next: Next::Beginning,
+            // The first turn notes the beginning.
+            next: if begun { Next::Rows { from: 1 } } else { Next::Beginning },
             backlog: VecDeque::new(),
         })
     }
@@ -158,11 +176,16 @@ impl History {
         let (mut read, mut chapters) = (0, Vec::new());
         for row in rows {
             read += row.bytes.len();
-            let HistoryEvent { at, happened } = decode(&row)?;
-            chapters.push(Chapter { number: row.key.number, at, what: What::Happened(happened) });
+            let (at, what) = match decode(&row)? {
+                Noted::Native(HistoryEvent { at, happened }) => (at, What::Happened(happened)),
+                Noted::DurableTask(note) => (self.execution.last_updated_at, What::Noted(note)),
+            };
+            chapters.push(Chapter { number: row.key.number, at, what });
         }
         let next = match chapters.last() {
             Some(chapter) if chapter.number < last => Next::Rows { from: chapter.number + 1 },
+            // Its worker has noted the end.
+            Some(Chapter { what: What::Noted(note), .. }) if record::is_end(note) => Next::Nothing,
             _ => Next::End,
         };
         Ok((read, next, chapters))
@@ -190,7 +213,7 @@ impl History {
     }
 }
 
-fn decode(row: &Row) -> Result<HistoryEvent, Refusal> {
-    record::decode_history(&row.bytes)
+fn decode(row: &Row) -> Result<Noted, Refusal> {
+    record::decode_noted(&row.bytes)
         .map_err(|error| ReadError::Damaged { table: Table::History, key: row.key, what: error.to_string() }.into())
 }

@@ -15,7 +15,8 @@ impl Engine {
 
 impl Shared {
     fn gauges(&self) -> Gauges {
-        let mut gauges = Gauges { watchers: self.watchers.open(), ..Gauges::default() };
+        let (watchers, waits) = (self.watchers.open(), self.watchers.waiting());
+        let mut gauges = Gauges { watchers, waits, ..Gauges::default() };
         for partition in &self.partitions {
             gauges.population += partition.population();
         }

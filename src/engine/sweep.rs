@@ -1,6 +1,6 @@
 //! Purges of many: those that somebody asks for, and of what has outlived the retention.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 
@@ -8,7 +8,8 @@ use super::{Engine, Page, Refusal, Shared, Stepper};
 use crate::core::{
     command::{Command, Purge},
     filter::Filter,
-    ids::Arrival,
+    ids::{Arrival, InstanceId, InstanceKey},
+    instance::Instance,
     limits,
     status::View,
     time::{Span, Timestamp},
@@ -34,6 +35,31 @@ impl Engine {
     /// meant no more, when its turn comes, is left alone.
     pub async fn purge_many(&self, filter: Arc<Filter>, after: Arrival, limit: usize) -> Result<Swept, Refusal> {
         self.shared.sweep(filter, after, limit).await
+    }
+
+    /// Purges an instance that has ended, then its sub-orchestrations and theirs, as far as they have ended too. Answers
+    /// how many those were.
+    pub async fn purge_family(&self, key: &InstanceKey) -> Result<u32, Refusal> {
+        let (mut purged, mut left) = (0, vec![(key.clone(), None::<InstanceId>)]);
+        while let Some((key, parent)) = left.pop() {
+            let look = |instance: &Instance, _| {
+                let spec = &instance.execution.spec;
+                let is_of = |parent: &InstanceId| spec.parent.as_ref().is_some_and(|of| of.instance == *parent);
+                // Another instance may have the id of a child by now.
+                let is_family = parent.as_ref().is_none_or(is_of);
+                let children = instance.turns.iter().flat_map(|turns| turns.children()).cloned();
+                is_family.then(|| (instance.execution.id, children.collect::<BTreeSet<InstanceId>>()))
+            };
+            let Ok(Some((execution, children))) = self.shared.look_or_absent(&key, look).await? else { continue };
+            match self.purge(&key, Some(execution)).await {
+                Ok(()) => purged += 1,
+                Err(Refusal::Rejected(_)) => continue,
+                Err(refusal) => return Err(refusal),
+            }
+            let id = key.instance_id();
+            left.extend(children.iter().map(|child| (key.sibling(child), Some(id.clone()))));
+        }
+        Ok(purged)
     }
 }
 

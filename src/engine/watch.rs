@@ -133,6 +133,11 @@ impl Watchers {
         self.places_max.saturating_sub(self.places.available_permits())
     }
 
+    /// How many calls wait.
+    pub fn waiting(&self) -> usize {
+        self.places_max.saturating_sub(self.waits.available_permits())
+    }
+
     /// Tells everybody who watches the instance.
     pub fn publish(&self, news: Arc<News>) {
         let view = news.view();

@@ -30,6 +30,10 @@ pub struct Chapter {
     attempt: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     fire_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<i32>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    instance_id: String,
 }
 
 impl Chapter {
@@ -37,7 +41,9 @@ impl Chapter {
         let kind = event.r#type();
         let (event_type, orchestration_status) = kind_of(kind);
         let (function_name, name) = match kind {
-            HistoryEventType::ExecutionStarted => (event.name, String::new()),
+            HistoryEventType::ExecutionStarted
+            | HistoryEventType::TaskScheduled
+            | HistoryEventType::SubOrchestrationStarted => (event.name, String::new()),
             _ => (String::new(), event.name),
         };
         let payload = |payload: Option<String>| payload.filter(|_| with_payloads).map(value);
@@ -54,6 +60,8 @@ impl Chapter {
             worker: event.worker,
             attempt: event.attempt,
             fire_at: event.due_at.map(|at| at.to_string()),
+            task_id: event.task_id,
+            instance_id: event.instance_id,
         }
     }
 }
@@ -71,6 +79,17 @@ fn kind_of(kind: HistoryEventType) -> (&'static str, Option<&'static str>) {
         HistoryEventType::ExecutionCompleted => ("ExecutionCompleted", Some("Completed")),
         HistoryEventType::ExecutionFailed => ("ExecutionCompleted", Some("Failed")),
         HistoryEventType::ExecutionTerminated => ("ExecutionTerminated", Some("Terminated")),
+        HistoryEventType::TurnStarted => ("OrchestratorStarted", None),
+        HistoryEventType::TaskScheduled => ("TaskScheduled", None),
+        HistoryEventType::TaskCompleted => ("TaskCompleted", None),
+        HistoryEventType::TaskFailed => ("TaskFailed", None),
+        HistoryEventType::TimerCreated => ("TimerCreated", None),
+        HistoryEventType::TimerFired => ("TimerFired", None),
+        HistoryEventType::SubOrchestrationStarted => ("SubOrchestrationInstanceCreated", None),
+        HistoryEventType::SubOrchestrationCompleted => ("SubOrchestrationInstanceCompleted", None),
+        HistoryEventType::SubOrchestrationFailed => ("SubOrchestrationInstanceFailed", None),
+        HistoryEventType::EventSent => ("EventSent", None),
+        HistoryEventType::Other => ("Other", None),
     }
 }
 

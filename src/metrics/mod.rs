@@ -45,6 +45,7 @@ pub struct Gauges {
     pub population: Population,
     pub oldest_pending_micros: u64,
     pub watchers: usize,
+    pub waits: usize,
     pub workers: usize,
     pub runs_waiting: usize,
     pub runs_held: usize,
@@ -116,6 +117,7 @@ impl Metrics {
         text.histogram("soloist_commit_changes", "Changes of one commit.", &self.commit_changes, 1.0);
 
         text.single("soloist_watchers", Kind::Gauge, "Open watches, each a stream.", now.watchers);
+        text.single("soloist_waits", Kind::Gauge, "Calls that wait for a start or an end.", now.waits);
         text.single("soloist_workers", Kind::Gauge, "Connected workers, each a stream.", now.workers);
         text.finish()
     }

@@ -112,6 +112,36 @@ fn an_end_is_replaced_only_where_the_start_says_so() {
     });
 }
 
+const LIVE: &str = "
+    pending            | pending   => ExecutionTerminated, ExecutionStarted
+    pending            | running   => ! AlreadyRunning
+    pending            | suspended => ! AlreadyRunning
+    running            | pending   => ! AlreadyRunning
+    running            | running   => ExecutionTerminated, ExecutionStarted
+    running            | suspended => ! AlreadyRunning
+    suspended pending  | pending   => ! AlreadyRunning
+    suspended running  | running   => ! AlreadyRunning
+    suspended running  | suspended => ExecutionTerminated, ExecutionStarted
+    running            | live      => ExecutionTerminated, ExecutionStarted
+    running            | none      => ! AlreadyRunning
+    completed          | live      => ! StatusNotReplaceable
+";
+
+#[test]
+fn a_live_one_is_replaced_only_where_the_start_says_so() {
+    play(LIVE, crate::states::state, |asked, world| {
+        let replaceable = match asked {
+            "live" => Replaceable::LIVE,
+            "none" => Replaceable::NONE,
+            "pending" => Replaceable { pending: true, ..Replaceable::NONE },
+            "running" => Replaceable { running: true, ..Replaceable::NONE },
+            "suspended" => Replaceable { suspended: true, ..Replaceable::NONE },
+            other => panic!("no set {other}"),
+        };
+        Command::Start(Start { conflict_policy: ConflictPolicy::Replace, replaceable, ..world.start() })
+    });
+}
+
 #[test]
 fn a_request_id_is_done_once() {
     // What was remembered as `r` with the digest 1 a while ago, over which ends => a start with this id and digest.

@@ -260,7 +260,12 @@ pub fn spec(function: &str, max_attempts: u32) -> Arc<Spec> {
 
 pub fn terminate(expected_execution: Option<ExecutionId>) -> Command {
     let target = expected_execution.map_or(Target::Latest, Target::Expected);
-    Command::Terminate(Terminate { reason: "enough".into(), output: None, target, recurse: false })
+    Command::Terminate(Terminate {
+        reason: "enough".into(),
+        output: Some("what there is".into()),
+        target,
+        recurse: false,
+    })
 }
 
 /// Ends the latest execution, or withdraws one that waits.

@@ -6,6 +6,7 @@ mod support;
 mod backup;
 mod crash;
 mod disk;
+mod durable_task;
 mod fuzz;
 mod http;
 mod idempotency;

@@ -271,7 +271,8 @@ fn heard(world: &World, key: &InstanceKey, execution: ExecutionId) {
 async fn end(world: &World, caller: &str, key: &InstanceKey, call: Call, target: Target, patience: i64) {
     let is_of_one = call.execution().is_some();
     let called = world.witness().called(key, caller, call);
-    let terminate = Terminate { reason: "enough".into(), output: None, target, recurse: false };
+    let output = Some("what there is".into());
+    let terminate = Terminate { reason: "enough".into(), output, target, recurse: false };
     let reply = world.house.call(patience, async |engine| engine.terminate(key, terminate).await).await;
     conclude(world, called, key, reply, |witness, description| {
         let View { execution, .. } = &description.view;
@@ -444,7 +445,10 @@ fn rejected(witness: &mut witness::Witness, called: Called, key: &InstanceKey, r
         Rejection::ExecutionNotFound { .. } => Answer::ExecutionNotFound,
         Rejection::QueueFull { waiting, .. } => Answer::QueueFull { waiting: *waiting },
         Rejection::InboxFull { .. } => Answer::Refused,
-        Rejection::Cancelled(_) | Rejection::StaleFencingToken { .. } | Rejection::NotGrantable => {
+        Rejection::Cancelled(_)
+        | Rejection::StaleFencingToken { .. }
+        | Rejection::StaleCompletionToken
+        | Rejection::NotGrantable => {
             witness.object(format!("{key:?}: a caller was told {rejection}"));
             Answer::Refused
         }

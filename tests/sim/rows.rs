@@ -117,6 +117,8 @@ impl Rows {
                 Some(rows.map(|row| row.0).collect())
             }
             Table::Event => Some((instance.inbox_after + 1..=instance.inbox_last).collect()),
+            // Nobody runs anything in turns here, so nobody sends anything.
+            Table::Task | Table::Outbox | Table::Mark => Some(BTreeSet::new()),
             // How many wait, and which, only their rows tell.
             Table::Queue if !execution.status.is_live() => Some(BTreeSet::new()),
             Table::Queue => None,

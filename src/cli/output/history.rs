@@ -27,6 +27,8 @@ fn about(event: &HistoryEvent) -> String {
     let number = |name: &str, number: u64| (number != 0).then(|| format!("{name} {number}"));
     let parts = [
         (!event.name.is_empty()).then(|| event.name.clone()),
+        event.task_id.map(|id| format!("task {id}")),
+        (!event.instance_id.is_empty()).then(|| format!("instance {}", event.instance_id)),
         number("number", event.sequence),
         number("attempt", event.attempt.into()),
         (!event.worker.is_empty()).then(|| format!("by {}", event.worker)),
@@ -48,5 +50,16 @@ fn what(event: HistoryEventType) -> &'static str {
         HistoryEventType::ExecutionCompleted => "execution completed",
         HistoryEventType::ExecutionFailed => "execution failed",
         HistoryEventType::ExecutionTerminated => "execution terminated",
+        HistoryEventType::TurnStarted => "turn started",
+        HistoryEventType::TaskScheduled => "task scheduled",
+        HistoryEventType::TaskCompleted => "task completed",
+        HistoryEventType::TaskFailed => "task failed",
+        HistoryEventType::TimerCreated => "timer created",
+        HistoryEventType::TimerFired => "timer fired",
+        HistoryEventType::SubOrchestrationStarted => "child started",
+        HistoryEventType::SubOrchestrationCompleted => "child completed",
+        HistoryEventType::SubOrchestrationFailed => "child failed",
+        HistoryEventType::EventSent => "event sent",
+        HistoryEventType::Other => "other",
     }
 }

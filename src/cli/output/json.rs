@@ -136,6 +136,10 @@ pub struct Happened<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<String>,
     sequence: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<i32>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    instance_id: &'a str,
 }
 
 #[derive(Serialize)]
@@ -291,6 +295,8 @@ impl<'a> Happened<'a> {
             reason: &event.reason,
             due_at: event.due_at.as_ref().and_then(moment),
             sequence: event.sequence.to_string(),
+            task_id: event.task_id,
+            instance_id: &event.instance_id,
         }
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn complete(found: Found<'_>, turn: &CompleteTurn) -> Result<Decision
     for action in &turn.actions {
         events.extend(act(found, instance, action, turn.ending.is_some()));
     }
-    events.extend(turn.ending.as_ref().map(|ending| end(ending)));
+    events.extend(turn.ending.as_ref().map(end));
     Ok(Decision::done(events))
 }
 

@@ -1,5 +1,6 @@
 //! Histories, to the wire.
 
+use prost::Message;
 use tonic::Status;
 
 use super::{
@@ -13,7 +14,10 @@ use crate::{
         ids::{ExecutionId, InstanceKey, TaskHub},
     },
     engine::history::{Chapter, What},
-    proto::v1::{self, HistoryEventType as Type},
+    proto::{
+        durable_task::{self as pb, OrchestrationStatus, history_event::EventType as Noted},
+        v1::{self, HistoryEventType as Type},
+    },
 };
 
 pub fn history(hub: &TaskHub, request: &v1::GetHistoryRequest) -> Result<(InstanceKey, Option<ExecutionId>), Status> {
@@ -42,6 +46,7 @@ pub fn chapter(chapter: Chapter) -> v1::HistoryEvent {
         What::Terminated { reason, output } => {
             v1::HistoryEvent { reason: reason.to_string(), output, ..of(Type::ExecutionTerminated) }
         }
+        What::Noted(note) => noted(number, of, &note),
         What::Happened(happened) => match happened {
             Happened::RunGranted { worker, attempt, token } => {
                 v1::HistoryEvent { worker: worker.to_string(), attempt, fencing_token: token.0, ..of(Type::RunGranted) }
@@ -67,5 +72,81 @@ pub fn chapter(chapter: Chapter) -> v1::HistoryEvent {
                 v1::HistoryEvent { reason: reason.to_string(), ..of(Type::ExecutionResumed) }
             }
         },
+    }
+}
+
+/// What a Durable Task execution has noted. It has a time of its own.
+fn noted(number: u64, of: impl Fn(Type) -> v1::HistoryEvent, note: &[u8]) -> v1::HistoryEvent {
+    let event = pb::HistoryEvent::decode(note).unwrap_or_default();
+    let told = |r#type: Type| v1::HistoryEvent { timestamp: event.timestamp, ..of(r#type) };
+    let task = |r#type: Type, id: i32| v1::HistoryEvent { task_id: Some(id), ..told(r#type) };
+    let details = |details: Option<pb::TaskFailureDetails>| details.map(failure_of);
+    let id = event.event_id;
+    match event.event_type {
+        Some(Noted::OrchestratorStarted(_)) => told(Type::TurnStarted),
+        Some(Noted::ExecutionStarted(started)) => {
+            v1::HistoryEvent { name: started.name, input: started.input, ..told(Type::ExecutionStarted) }
+        }
+        Some(Noted::TaskScheduled(scheduled)) => {
+            v1::HistoryEvent { name: scheduled.name, input: scheduled.input, ..task(Type::TaskScheduled, id) }
+        }
+        Some(Noted::TaskCompleted(completed)) => {
+            v1::HistoryEvent { output: completed.result, ..task(Type::TaskCompleted, completed.task_scheduled_id) }
+        }
+        Some(Noted::TaskFailed(failed)) => v1::HistoryEvent {
+            failure: details(failed.failure_details),
+            ..task(Type::TaskFailed, failed.task_scheduled_id)
+        },
+        Some(Noted::TimerCreated(created)) => {
+            v1::HistoryEvent { due_at: created.fire_at, ..task(Type::TimerCreated, id) }
+        }
+        Some(Noted::TimerFired(fired)) => {
+            v1::HistoryEvent { due_at: fired.fire_at, ..task(Type::TimerFired, fired.timer_id) }
+        }
+        Some(Noted::SubOrchestrationInstanceCreated(created)) => v1::HistoryEvent {
+            name: created.name,
+            instance_id: created.instance_id,
+            input: created.input,
+            ..task(Type::SubOrchestrationStarted, id)
+        },
+        Some(Noted::SubOrchestrationInstanceCompleted(completed)) => v1::HistoryEvent {
+            output: completed.result,
+            ..task(Type::SubOrchestrationCompleted, completed.task_scheduled_id)
+        },
+        Some(Noted::SubOrchestrationInstanceFailed(failed)) => v1::HistoryEvent {
+            failure: details(failed.failure_details),
+            ..task(Type::SubOrchestrationFailed, failed.task_scheduled_id)
+        },
+        Some(Noted::EventSent(sent)) => v1::HistoryEvent {
+            name: sent.name,
+            instance_id: sent.instance_id,
+            input: sent.input,
+            ..task(Type::EventSent, id)
+        },
+        Some(Noted::EventRaised(raised)) => {
+            v1::HistoryEvent { name: raised.name, input: raised.input, ..told(Type::EventRaised) }
+        }
+        Some(Noted::ExecutionCompleted(completed)) => {
+            let r#type = match completed.orchestration_status() {
+                OrchestrationStatus::Failed => Type::ExecutionFailed,
+                OrchestrationStatus::Terminated | OrchestrationStatus::Canceled => Type::ExecutionTerminated,
+                _ => Type::ExecutionCompleted,
+            };
+            let failure = details(completed.failure_details);
+            v1::HistoryEvent { output: completed.result, failure, ..told(r#type) }
+        }
+        _ => {
+            tracing::debug!(number, "a history has an event that this API has no word for");
+            told(Type::Other)
+        }
+    }
+}
+
+fn failure_of(details: pb::TaskFailureDetails) -> v1::Failure {
+    v1::Failure {
+        error_type: details.error_type,
+        message: details.error_message,
+        details: details.stack_trace.unwrap_or_default(),
+        non_retriable: details.is_non_retriable,
     }
 }

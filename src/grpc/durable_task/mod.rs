@@ -43,16 +43,18 @@ impl TaskHubSidecarService for Sidecar {
         &self,
         request: Request<pb::GetInstanceRequest>,
     ) -> Result<Response<pb::GetInstanceResponse>, Status> {
+        let patience = convert::patience(request.metadata());
         let (hub, request) = self.door.enter(request)?;
-        Ok(Response::new(client::until(&self.door, &hub, request, Milestone::Begun).await?))
+        Ok(Response::new(client::until(&self.door, &hub, request, Milestone::Begun, patience).await?))
     }
 
     async fn wait_for_instance_completion(
         &self,
         request: Request<pb::GetInstanceRequest>,
     ) -> Result<Response<pb::GetInstanceResponse>, Status> {
+        let patience = convert::patience(request.metadata());
         let (hub, request) = self.door.enter(request)?;
-        Ok(Response::new(client::until(&self.door, &hub, request, Milestone::Ended).await?))
+        Ok(Response::new(client::until(&self.door, &hub, request, Milestone::Ended, patience).await?))
     }
 
     async fn raise_event(

@@ -15,7 +15,7 @@ pub use self::{
     queue::{decode_queued, encode_queued},
     turn::{
         Incoming, Letter, decode_incoming, decode_letter, decode_mark, decode_task, encode_letter, encode_mark,
-        encode_outcome, encode_task,
+        encode_outcome, encode_task, is_end,
     },
     view::{decode_names, decode_view},
 };

@@ -165,6 +165,12 @@ fn failure_details(failure: &Failure) -> dt::TaskFailureDetails {
     })
 }
 
+/// Whether an event of the Durable Task protocol ends an execution.
+pub fn is_end(event: &[u8]) -> bool {
+    let event_type = dt::HistoryEvent::decode(event).ok().and_then(|event| event.event_type);
+    matches!(event_type, Some(dt::history_event::EventType::ExecutionCompleted(_)))
+}
+
 fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     let nanos = at.0.rem_euclid(1_000_000) * 1_000;
     prost_types::Timestamp { seconds: at.0.div_euclid(1_000_000), nanos: i32::try_from(nanos).unwrap_or(0) }
@@ -184,7 +190,8 @@ pub fn encode_letter(letter: &Letter) -> Vec<u8> {
     let body = match &letter.message.body {
         MessageBody::Start { execution, spec, input } => {
             let execution = Execution::planned(*execution, spec);
-            Body::StartChild(disk::StartChild { execution: Some(execution_to_disk(&execution)), input: text(input) })
+            let execution = Some(execution_to_disk(&execution));
+            Body::StartChild(Box::new(disk::StartChild { execution, input: text(input) }))
         }
         MessageBody::ChildEnded { execution, task, outcome } => {
             let (failure, result) = match outcome {

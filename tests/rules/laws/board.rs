@@ -12,6 +12,8 @@ use soloist::core::{
 #[derive(Debug, Default)]
 pub struct Board {
     offer: Option<ExecutionId>,
+    /// A turn that waits for a Durable Task worker.
+    turn: Option<ExecutionId>,
     cancel: Option<(ClaimId, Cancellation)>,
     /// Who was told that there are events, and up to which.
     events: Option<(ClaimId, u64)>,
@@ -48,6 +50,11 @@ impl Board {
                 }
                 Effect::Withdraw => assert!(self.offer.take().is_some(), "only what was offered is withdrawn"),
                 Effect::Offer(offer) => self.offer = Some(offer.execution),
+                Effect::OfferTurn(offer) => self.turn = Some(offer.execution),
+                Effect::WithdrawTurn => assert!(self.turn.take().is_some(), "only what was offered is withdrawn"),
+                Effect::OfferActivity(_) | Effect::WithdrawActivities | Effect::Send(_) => {
+                    panic!("nobody has completed a turn")
+                }
                 Effect::Arm(due) => self.arm(*due),
             }
         }
@@ -63,18 +70,19 @@ impl Board {
         let held = instance.lease.as_ref().filter(|lease| lease.cancelled.is_none()).map(|lease| lease.claim);
         let due = instance.next_due();
         let offer = instance.is_grantable().then_some(instance.execution.id);
+        let turn = instance.awaits_turn().then_some(instance.execution.id);
         let cancel = instance.lease.as_ref().and_then(|lease| Some((lease.claim, lease.cancelled?)));
         let open = |last: u64| last > instance.inbox_after && !instance.is_suspended();
         let events = held.map(|claim| (claim, instance.inbox_last)).filter(|(_, last)| open(*last));
         let paused = held.filter(|_| instance.is_suspended());
         let mut fresh = Board::default();
         fresh.carry_out(&outstanding(instance), Some(instance));
-        let begun = (fresh.offer, fresh.cancel, fresh.events, fresh.paused, fresh.armed);
-        assert_eq!(begun, (offer, cancel, events, paused, due));
+        let begun = (fresh.offer, fresh.turn, fresh.cancel, fresh.events, fresh.paused, fresh.armed);
+        assert_eq!(begun, (offer, turn, cancel, events, paused, due));
 
         let told = self.events.filter(|(claim, last)| held == Some(*claim) && open(*last));
         let paused_now = self.paused.filter(|claim| held == Some(*claim));
-        assert_eq!((self.offer, self.cancel, told, paused_now), (offer, cancel, events, paused));
+        assert_eq!((self.offer, self.turn, self.cancel, told, paused_now), (offer, turn, cancel, events, paused));
         // A lease that was renewed is looked at too early, never too late.
         assert!(due.is_none_or(|due| self.armed.is_some_and(|armed| armed <= due)), "{self:?}, due {due:?}");
     }

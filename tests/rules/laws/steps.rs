@@ -120,7 +120,8 @@ fn action() -> impl Strategy<Value = Action> {
         4 => Just(ConflictPolicy::Queue),
         2 => Just(ConflictPolicy::Coalesce),
     ];
-    let replaceable = prop_oneof![4 => Just(Replaceable::ALL), 1 => Just(Replaceable::NONE)];
+    let replaceable =
+        prop_oneof![8 => Just(Replaceable::ALL), 1 => Just(Replaceable::LIVE), 1 => Just(Replaceable::NONE)];
     let ids = || proptest::option::weighted(0.4, (0..4_u8, 0..2_u8));
     let ahead = proptest::option::weighted(0.2, -1_000_000..50_000_000_i64);
     let start = (policy, replaceable, ids(), 0..3_u8, 1..4_u32, any::<bool>(), ahead).prop_map(

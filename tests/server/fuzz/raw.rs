@@ -13,12 +13,17 @@ use tonic::{
 use super::{assert_unharmed, in_time, runner};
 use crate::support::Server;
 
-const CALLS: [&str; 5] = [
+const CALLS: [&str; 10] = [
     "/soloist.v1.OrchestrationService/StartSingleton",
     "/soloist.v1.OrchestrationService/GetStatus",
     "/soloist.v1.OrchestrationService/WatchStatus",
     "/soloist.v1.OrchestrationService/RaiseEvent",
     "/soloist.v1.OrchestrationService/TerminateInstance",
+    "/TaskHubSidecarService/StartInstance",
+    "/TaskHubSidecarService/GetInstance",
+    "/TaskHubSidecarService/QueryInstances",
+    "/TaskHubSidecarService/PurgeInstances",
+    "/TaskHubSidecarService/StreamInstanceHistory",
 ];
 const WORK: &str = "/soloist.v1.WorkerService/Work";
 

@@ -6,8 +6,13 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 use crate::support::Server;
 
 /// All that have a health of their own; the empty name is the server as a whole.
-pub const SERVICES: [&str; 4] =
-    ["", "soloist.v1.OrchestrationService", "soloist.v1.WorkerService", "soloist.v1.MaintenanceService"];
+pub const SERVICES: [&str; 5] = [
+    "",
+    "soloist.v1.OrchestrationService",
+    "soloist.v1.WorkerService",
+    "soloist.v1.MaintenanceService",
+    "TaskHubSidecarService",
+];
 
 pub fn of(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.into() }

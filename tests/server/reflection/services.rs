@@ -9,7 +9,8 @@ use tonic::Code;
 use crate::support::Server;
 
 /// All but the reflection itself: each version lists its own.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
+    "TaskHubSidecarService",
     "grpc.health.v1.Health",
     "soloist.v1.MaintenanceService",
     "soloist.v1.OrchestrationService",
@@ -17,7 +18,7 @@ const SERVICES: [&str; 4] = [
 ];
 
 /// A symbol, and the file that has it.
-const SYMBOLS: [(&str, &str); 9] = [
+const SYMBOLS: [(&str, &str); 12] = [
     ("soloist.v1.OrchestrationService", "soloist/v1/orchestration_service.proto"),
     ("soloist.v1.WorkerService", "soloist/v1/worker_service.proto"),
     ("soloist.v1.MaintenanceService", "soloist/v1/maintenance_service.proto"),
@@ -25,6 +26,9 @@ const SYMBOLS: [(&str, &str); 9] = [
     ("soloist.v1.StartSingletonRequest", "soloist/v1/orchestration_service.proto"),
     ("soloist.v1.RuntimeStatus", "soloist/v1/instance.proto"),
     ("soloist.v1.Claim", "soloist/v1/worker_service.proto"),
+    ("TaskHubSidecarService", "durable_task.proto"),
+    ("TaskHubSidecarService.StartInstance", "durable_task.proto"),
+    ("CreateInstanceRequest", "durable_task.proto"),
     ("grpc.health.v1.Health", "health.proto"),
     // For who wants to read the details of an error.
     ("google.rpc.ErrorInfo", "error_details.proto"),

@@ -1,6 +1,6 @@
 //! StreamInstanceHistory: events, as many a chunk as it takes.
 
-use std::pin::Pin;
+use std::{collections::VecDeque, pin::Pin};
 
 use futures_util::stream;
 use prost::Message;
@@ -35,7 +35,7 @@ pub async fn history(door: &Door, hub: &TaskHub, request: pb::StreamInstanceHist
         }
         other => other?,
     };
-    let teller = Teller { door: door.clone(), key, history, held: None, ended: false };
+    let teller = Teller { door: door.clone(), key, history, held: VecDeque::new(), ended: false };
     Ok(Box::pin(stream::unfold(teller, Teller::next)))
 }
 
@@ -43,8 +43,8 @@ struct Teller {
     door: Door,
     key: InstanceKey,
     history: History,
-    /// Did not fit into the last chunk.
-    held: Option<pb::HistoryEvent>,
+    /// Read and not yet told.
+    held: VecDeque<pb::HistoryEvent>,
     ended: bool,
 }
 
@@ -73,7 +73,7 @@ impl Teller {
             };
             bytes += event.encoded_len();
             if bytes > CHUNK_BYTES && !events.is_empty() {
-                self.held = Some(event);
+                self.held.push_front(event);
                 break;
             }
             events.push(event);
@@ -82,14 +82,11 @@ impl Teller {
     }
 
     async fn event(&mut self) -> Result<Option<pb::HistoryEvent>, Status> {
-        if let Some(held) = self.held.take() {
-            return Ok(Some(held));
+        while self.held.is_empty() {
+            let Some(chapter) = self.history.next().await? else { return Ok(None) };
+            let events = convert::events(&self.key, self.history.execution(), chapter);
+            self.held.extend(events.map_err(|error| Refusal::Damaged(error.to_string()))?);
         }
-        while let Some(chapter) = self.history.next().await? {
-            if let Some(event) = convert::event(&self.key, self.history.execution(), chapter) {
-                return Ok(Some(event));
-            }
-        }
-        Ok(None)
+        Ok(self.held.pop_front())
     }
 }

@@ -33,9 +33,11 @@ pub async fn purge(
     request: pb::PurgeInstancesRequest,
 ) -> Result<pb::PurgeInstancesResponse, Status> {
     let Purged { count, is_complete } = match request.request {
-        Some(Which::InstanceId(id)) => named(door, [convert::instance(hub, &id)?]).await?,
-        Some(Which::InstanceBatch(batch)) => named(door, convert::batch(hub, Some(batch))?).await?,
-        Some(Which::PurgeInstanceFilter(filter)) => meant(door, convert::purge(hub, &filter)?).await?,
+        Some(Which::InstanceId(id)) => named(door, [convert::instance(hub, &id)?], request.recursive).await?,
+        Some(Which::InstanceBatch(batch)) => named(door, convert::batch(hub, Some(batch))?, request.recursive).await?,
+        Some(Which::PurgeInstanceFilter(filter)) => {
+            meant(door, convert::purge(hub, &filter)?, request.recursive).await?
+        }
         None => {
             let mut wrong = Violations::default();
             wrong.add("request", "must be instanceId, purgeInstanceFilter or instanceBatch", "");
@@ -47,10 +49,14 @@ pub async fn purge(
 }
 
 /// What is live or not there is left alone.
-async fn named(door: &Door, targets: impl IntoIterator<Item = Target>) -> Result<Purged, Status> {
+async fn named(door: &Door, targets: impl IntoIterator<Item = Target>, recursive: bool) -> Result<Purged, Status> {
     let mut count = 0;
     for target in targets {
         let Some(key) = target.key() else { continue };
+        if recursive {
+            count += door.engine.purge_family(key).await?;
+            continue;
+        }
         match door.engine.purge(key, None).await {
             Ok(()) => count += 1,
             Err(refusal) if is_live(&refusal) || is_absence(&refusal) => {}
@@ -60,7 +66,7 @@ async fn named(door: &Door, targets: impl IntoIterator<Item = Target>) -> Result
     Ok(Purged { count, is_complete: true })
 }
 
-async fn meant(door: &Door, Ended { filter, timeout }: Ended) -> Result<Purged, Status> {
+async fn meant(door: &Door, Ended { filter, timeout }: Ended, recursive: bool) -> Result<Purged, Status> {
     let mut count: u32 = 0;
     let Some(filter) = filter else { return Ok(Purged { count, is_complete: true }) };
     let mut over = pin!(tokio::time::sleep(timeout.unwrap_or(Duration::MAX)));
@@ -69,9 +75,17 @@ async fn meant(door: &Door, Ended { filter, timeout }: Ended) -> Result<Purged, 
         if (&mut over).now_or_never().is_some() || door.drain.is_cancelled() {
             return Ok(Purged { count, is_complete: false });
         }
-        let swept = door.engine.purge_many(filter.clone(), after, limits::PAGE_MAX).await?;
-        count = count.saturating_add(swept.purged);
-        next = swept.next;
+        if recursive {
+            let page = door.engine.list(filter.clone(), after, limits::PAGE_MAX).await?;
+            for view in page.views {
+                count = count.saturating_add(door.engine.purge_family(&view.key).await?);
+            }
+            next = page.next;
+        } else {
+            let swept = door.engine.purge_many(filter.clone(), after, limits::PAGE_MAX).await?;
+            count = count.saturating_add(swept.purged);
+            next = swept.next;
+        }
     }
     Ok(Purged { count, is_complete: true })
 }

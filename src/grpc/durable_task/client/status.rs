@@ -1,5 +1,7 @@
 //! How an instance stands, and calls that wait until it has come so far.
 
+use std::time::Duration;
+
 use tonic::Status;
 
 use crate::{
@@ -23,20 +25,21 @@ pub async fn get(
     }
 }
 
-/// Waits for as long as the caller does.
+/// Waits for as long as the caller does: `patience`.
 pub async fn until(
     door: &Door,
     hub: &TaskHub,
     request: pb::GetInstanceRequest,
     milestone: Milestone,
+    patience: Duration,
 ) -> Result<pb::GetInstanceResponse, Status> {
     let key = convert::instance(hub, &request.instance_id)?.possible()?;
     let reached = tokio::select! {
         biased;
         () = door.drain.cancelled() => return Err(draining()),
-        reached = door.engine.until(&key, milestone) => reached?,
+        reached = tokio::time::timeout(patience, door.engine.until(&key, milestone)) => reached,
     };
-    match reached {
+    match reached.map_err(|_| Status::deadline_exceeded("the instance has not come so far in the call's time"))?? {
         None => Ok(absent()),
         Some(view) if request.get_inputs_and_outputs => look(door, &key, Some(view.execution.id), true).await,
         Some(view) => Ok(convert::existing(&view, None)),

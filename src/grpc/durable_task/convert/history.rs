@@ -1,6 +1,11 @@
-//! Histories of native runs, as far as the Durable Task protocol has words for what happened.
+//! Histories: as they were noted, or of native runs as far as the Durable Task protocol has words for what happened.
 
-use super::state::{failure_details, to_wire, version};
+use prost::{DecodeError, Message};
+
+use super::{
+    state::{failure_details, to_wire},
+    worker::{event, execution_started},
+};
 use crate::{
     core::{
         history::{EventInput, Happened},
@@ -8,7 +13,6 @@ use crate::{
         status::{Execution, Status},
     },
     engine::history::{Chapter, What},
-    grpc::convert::shown,
     proto::durable_task::{self as pb, history_event::EventType},
 };
 
@@ -16,32 +20,27 @@ use crate::{
 const INCOMING: i32 = -1;
 
 /// What happened; nothing if the protocol has no word for it.
-pub fn event(key: &InstanceKey, execution: &Execution, chapter: Chapter) -> Option<pb::HistoryEvent> {
+pub fn events(
+    key: &InstanceKey,
+    execution: &Execution,
+    chapter: Chapter,
+) -> Result<Vec<pb::HistoryEvent>, DecodeError> {
     let Chapter { at, what, .. } = chapter;
-    let event_type = match what {
-        What::Started { input, .. } => started(key, execution, input),
-        What::Happened(happened) => of_happened(happened)?,
-        What::Completed { output } => completed(Status::Completed, output, None),
-        What::Failed { failure } => completed(Status::Failed, None, failure.as_deref().map(failure_details)),
-        What::Terminated { output, .. } => {
-            EventType::ExecutionTerminated(pb::ExecutionTerminatedEvent { input: output, recurse: false })
+    let event = |event_type| event(INCOMING, at, event_type);
+    Ok(match what {
+        What::Noted(note) => vec![pb::HistoryEvent::decode(&*note)?],
+        What::Started { input, .. } => {
+            vec![event(EventType::ExecutionStarted(execution_started(key, execution, input)))]
         }
-    };
-    Some(pb::HistoryEvent { event_id: INCOMING, timestamp: Some(shown(at)), event_type: Some(event_type) })
-}
-
-fn started(key: &InstanceKey, execution: &Execution, input: Option<String>) -> EventType {
-    let spec = &execution.spec;
-    let instance =
-        pb::OrchestrationInstance { instance_id: key.id().into(), execution_id: Some(execution.id.to_string()) };
-    EventType::ExecutionStarted(pb::ExecutionStartedEvent {
-        name: spec.function.to_string(),
-        version: version(&spec.version),
-        input,
-        orchestration_instance: Some(instance),
-        scheduled_start_timestamp: spec.start_at.map(shown),
-        tags: spec.tags.clone(),
-        ..Default::default()
+        What::Happened(happened) => of_happened(happened).map(event).into_iter().collect(),
+        What::Completed { output } => vec![event(completed(Status::Completed, output, None))],
+        What::Failed { failure } => {
+            vec![event(completed(Status::Failed, None, failure.as_deref().map(failure_details)))]
+        }
+        What::Terminated { output, .. } => {
+            let terminated = pb::ExecutionTerminatedEvent { input: output.clone(), recurse: false };
+            vec![event(EventType::ExecutionTerminated(terminated)), event(completed(Status::Terminated, output, None))]
+        }
     })
 }
 

@@ -1,6 +1,7 @@
 //! From the Durable Task SDKs' wire and to it: whoever gets past here holds valid things.
 
 mod history;
+mod patience;
 mod query;
 mod requests;
 mod start;
@@ -9,7 +10,8 @@ mod turn;
 mod worker;
 
 pub use self::{
-    history::event,
+    history::events,
+    patience::patience,
     query::{Ended, Listed, ended, ended_key, purge, query},
     requests::{Target, batch, instance, raise_event, reason, terminate},
     start::{Asked, Reuse, start},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -315,10 +316,9 @@ func TestReusePolicies(t *testing.T) {
 func TestWorkerLeaves(t *testing.T) {
 	s := enter(t)
 	entered := make(chan bool, 2)
-	first := true
+	var first atomic.Bool
 	slow := orchestrators{"Slow": func(ctx *task.OrchestrationContext) (any, error) {
-		if first {
-			first = false
+		if first.CompareAndSwap(false, true) {
 			entered <- true
 			time.Sleep(500 * time.Millisecond)
 		}

@@ -12,6 +12,7 @@ const PUBLIC: [&str; 4] = [
 ];
 /// The Durable Task SDKs' protocol: without a package, and so in descriptors of its own.
 const DURABLE_TASK: [&str; 1] = ["proto/durable_task.proto"];
+const BENCH: [&str; 1] = ["proto/soloist/bench/v1/echo_service.proto"];
 const ON_DISK: [&str; 1] = ["proto/soloist/store/v1/record.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -28,6 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(out.join("durable_task.bin"), durable_task.encode_to_vec())?;
         tonic_prost_build::configure().build_client(true).btree_map(".").compile_fds(durable_task)?;
 
+        let bench = protox::compile(BENCH, ["proto"])?;
+        tonic_prost_build::configure().compile_fds(bench)?;
         let on_disk = protox::compile(ON_DISK, ["proto"])?;
         // Most letters are no starts.
         let letters = ".soloist.store.v1.Letter.body.start_child";

@@ -22,6 +22,8 @@ pub enum Mutant {
     HandOutScheduled,
     DeliverWhileSuspended,
     DropPace,
+    SweepLive,
+    EndLeaseAtSweep,
     // Durable first.
     AnswerBeforeFlush,
     RejectBeforeFlush,
@@ -35,6 +37,9 @@ pub enum Mutant {
     ForgetQueuedStart,
     LoseQueueAtRecovery,
     LeaveRowsAtPurge,
+    SweepEarly,
+    SweepByWallClock,
+    LeaveOutlived,
     LoseTimersAtRecovery,
     LoseOffersAtRecovery,
     DropOffer,
@@ -90,7 +95,7 @@ mod switch {
     }
 
     impl Mutant {
-        pub const ALL: [Mutant; 46] = [
+        pub const ALL: [Mutant; 51] = [
             Mutant::StartOverLive,
             Mutant::ForgetRequest,
             Mutant::ForgetRequestsAtRecovery,
@@ -106,6 +111,8 @@ mod switch {
             Mutant::HandOutScheduled,
             Mutant::DeliverWhileSuspended,
             Mutant::DropPace,
+            Mutant::SweepLive,
+            Mutant::EndLeaseAtSweep,
             Mutant::AnswerBeforeFlush,
             Mutant::RejectBeforeFlush,
             Mutant::ReadUncommitted,
@@ -117,6 +124,9 @@ mod switch {
             Mutant::ForgetQueuedStart,
             Mutant::LoseQueueAtRecovery,
             Mutant::LeaveRowsAtPurge,
+            Mutant::SweepEarly,
+            Mutant::SweepByWallClock,
+            Mutant::LeaveOutlived,
             Mutant::LoseTimersAtRecovery,
             Mutant::LoseOffersAtRecovery,
             Mutant::DropOffer,

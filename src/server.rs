@@ -19,10 +19,11 @@ use crate::{
     core::time::Span,
     engine::{self, EndError, Engine, RecoveryError},
     entropy::SystemEntropy,
-    grpc::{DECODE_BYTES_MAX, Door, Maintenance, Orchestration, Sidecar, Work},
+    grpc::{DECODE_BYTES_MAX, Door, Echo, Maintenance, Orchestration, Sidecar, Work},
     http,
     proto::{
         DURABLE_TASK_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET,
+        bench::echo_service_server::EchoServiceServer,
         durable_task::task_hub_sidecar_service_server::TaskHubSidecarServiceServer,
         v1::{
             maintenance_service_server::MaintenanceServiceServer,
@@ -170,7 +171,7 @@ async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Route
     if let Some(age) = config.max_connection_age {
         server = server.max_connection_age(age).max_connection_age_grace(config.max_connection_age_grace);
     }
-    let routes = Routes::from(http::router(Orchestration { door: door.clone() }))
+    let mut routes = Routes::from(http::router(Orchestration { door: door.clone() }))
         .add_service(health)
         .add_service(reflection().build_v1().map_err(could_not_run)?)
         .add_service(reflection().build_v1alpha().map_err(could_not_run)?)
@@ -179,6 +180,9 @@ async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Route
         .add_service(workers.max_decoding_message_size(DECODE_BYTES_MAX))
         .add_service(maintenance)
         .add_service(sidecar.max_decoding_message_size(DECODE_BYTES_MAX));
+    if config.bench_echo {
+        routes = routes.add_service(EchoServiceServer::new(Echo).max_decoding_message_size(DECODE_BYTES_MAX));
+    }
     let guarded = http::guarded(routes.into_axum_router(), &config.http_allowed_origins);
     let router = server.add_routes(Routes::from(guarded));
     Ok((reporter, router))

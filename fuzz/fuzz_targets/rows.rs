@@ -1,4 +1,4 @@
-//! Damaged rows: they are refused, or mean something that can be worked with and written again.
+//! Damaged rows of records, transitions, events and requests: they are refused, or mean something that can be worked with and written again.
 //! `cargo +nightly fuzz run rows`
 
 #![no_main]
@@ -25,7 +25,8 @@ fuzz_target!(|bytes: &[u8]| {
         let again = record::encode_transition(&transition.view);
         assert!(record::decode_transition(&key, 1, &again).is_ok());
     }
-    let _ = record::decode_event(1, bytes);
+    let _ = (record::decode_event(1, bytes), record::decode_names(bytes), record::decode_view(bytes));
+    let _ = record::decode_queue_length(bytes);
     if let Ok(request) = record::decode_request(bytes) {
         assert_eq!(record::decode_request(&record::encode_request(&request)), Ok(request));
     }

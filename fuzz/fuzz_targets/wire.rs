@@ -8,6 +8,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Waker},
+    time::Duration,
 };
 
 use libfuzzer_sys::fuzz_target;
@@ -29,15 +30,15 @@ fn service() -> Orchestration {
     let config = Config {
         lease_ttl: Span::from_secs(15),
         request_memory: Span::from_secs(60),
+        retention: None,
         watchers_max: 10,
         workers_max: 10,
     };
     let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
     let engine = Engine::recover(config, Arc::new(Memory::new()), clock, entropy).expect("an empty store");
     let payload_bytes_max = limits::PAYLOAD_BYTES_DEFAULT;
-    Orchestration {
-        door: Door { engine, payload_bytes_max, drain: CancellationToken::new(), tasks: TaskTracker::new() },
-    }
+    let (watch_heartbeat, drain, tasks) = (Duration::from_secs(30), CancellationToken::new(), TaskTracker::new());
+    Orchestration { door: Door { engine, payload_bytes_max, watch_heartbeat, drain, tasks } }
 }
 
 /// Nothing moves the engine, so a call that is taken waits, and is dropped.
@@ -53,11 +54,18 @@ fn call<'a, M: Message + Default, T>(
 fuzz_target!(|bytes: &[u8]| {
     let Some((which, bytes)) = bytes.split_first() else { return };
     let service = service();
-    match which % 5 {
+    match which % 12 {
         0 => call(bytes, |request| service.start_singleton(request)),
         1 => call(bytes, |request| service.get_status(request)),
         2 => call(bytes, |request| service.raise_event(request)),
         3 => call(bytes, |request| service.terminate_instance(request)),
+        4 => call(bytes, |request| service.suspend_instance(request)),
+        5 => call(bytes, |request| service.resume_instance(request)),
+        6 => call(bytes, |request| service.restart_instance(request)),
+        7 => call(bytes, |request| service.purge_instance(request)),
+        8 => call(bytes, |request| service.purge_instances(request)),
+        9 => call(bytes, |request| service.list_instances(request)),
+        10 => call(bytes, |request| service.get_history(request)),
         _ => drop(v1::WorkRequest::decode(bytes)),
     }
 });

@@ -1,6 +1,7 @@
 //! The program: what people type, and what becomes of it.
 
 mod backup;
+mod bench;
 mod completions;
 mod connect;
 mod dev;
@@ -97,6 +98,11 @@ enum Command {
     Backup(backup::Args),
     /// Make a data folder from a backup
     Restore(restore::Args),
+    /// Measure how fast a server is, beside a call that does nothing
+    Bench(bench::Args),
+    /// The server of a bench
+    #[command(hide = true)]
+    BenchServer(serve::Args),
 }
 
 /// Does what the command line says.
@@ -131,13 +137,15 @@ async fn dispatch(command: Command, client: &ClientArgs, output: &Output) -> Res
         Command::Completions(args) => completions::run(&args),
         Command::Backup(args) => backup::run(args, client, output).await,
         Command::Restore(args) => restore::run(args, output),
+        Command::Bench(args) => bench::run(args, client, output).await,
+        Command::BenchServer(args) => bench::serve(args).await,
     }
 }
 
 /// Servers use all cores; a client waits for one answer at a time.
 fn runtime(command: &Command) -> io::Result<Runtime> {
     match command {
-        Command::Dev(_) | Command::Serve(_) => Builder::new_multi_thread(),
+        Command::Dev(_) | Command::Serve(_) | Command::BenchServer(_) => Builder::new_multi_thread(),
         Command::Start(_)
         | Command::Status(_)
         | Command::Watch(_)
@@ -152,6 +160,7 @@ fn runtime(command: &Command) -> io::Result<Runtime> {
         | Command::Health(_)
         | Command::Backup(_)
         | Command::Restore(_)
+        | Command::Bench(_)
         | Command::Completions(_) => Builder::new_current_thread(),
     }
     .enable_all()

@@ -23,6 +23,9 @@ pub struct Args {
     /// Print the effective configuration as a configuration file, and exit
     #[arg(long)]
     pub print_config: bool,
+    /// Serve the echo that `soloist bench` compares with
+    #[arg(long, hide = true)]
+    bench_echo: bool,
 }
 
 /// How long what runs beside the server may take to stop.
@@ -49,7 +52,7 @@ pub fn configure(args: &Args) -> Result<Config, Error> {
     let path = args.config.as_deref();
     let file = path.map(Settings::from_file).transpose()?;
     let settings = args.settings.clone().over(file.unwrap_or_default());
-    Ok(Config::from_settings(settings, path)?)
+    Ok(Config { bench_echo: args.bench_echo, ..Config::from_settings(settings, path)? })
 }
 
 /// Serves until it is drained after a signal, or fails. `beside` runs with it from when the server is ready until it

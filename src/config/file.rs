@@ -39,6 +39,7 @@ impl Config {
             http_allowed_origins,
             keepalive_interval,
             keepalive_timeout,
+            bench_echo: _,
         } = self;
         let duration = |duration| humantime::format_duration(duration).to_string();
         let origins = if http_allowed_origins.is_empty() { "off".into() } else { http_allowed_origins.join(",") };

@@ -131,6 +131,7 @@ impl Config {
                 default.keepalive_timeout,
                 |t| duration(t, KEEPALIVE),
             ),
+            bench_echo: default.bench_echo,
         };
         if reader.wrong.is_empty() { Ok(config) } else { Err(ConfigError::Wrong(reader.wrong)) }
     }

@@ -62,6 +62,8 @@ pub struct Config {
     pub keepalive_interval: Duration,
     /// How long a ping may go unanswered before the connection is closed.
     pub keepalive_timeout: Duration,
+    /// Whether it serves the echo that `soloist bench` compares with. No setting: whoever runs a bench says so.
+    pub bench_echo: bool,
 }
 
 /// What is logged, and how it looks.
@@ -103,6 +105,7 @@ impl Default for Config {
             http_allowed_origins: Vec::new(),
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(20),
+            bench_echo: false,
         }
     }
 }

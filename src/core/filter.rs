@@ -8,6 +8,7 @@ use super::{
     status::{Execution, Status},
     time::Timestamp,
 };
+use crate::mutant::Mutant;
 
 /// Every part that is given must hold; without any, all instances are meant.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,7 +43,9 @@ impl Filter {
             && self.created_from.is_none_or(|from| execution.created_at >= from)
             && self.created_before.is_none_or(|before| execution.created_at < before)
             && self.ended_from.is_none_or(|from| execution.completed_at.is_some_and(|at| at >= from))
-            && self.ended_before.is_none_or(|before| execution.completed_at.is_some_and(|at| at < before))
+            && self
+                .ended_before
+                .is_none_or(|before| execution.completed_at.map_or(Mutant::SweepLive.is_on(), |at| at < before))
             && self.tags.iter().all(|(key, value)| spec.tags.get(key) == Some(value))
     }
 

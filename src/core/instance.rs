@@ -217,7 +217,8 @@ impl Instance {
                 self.execution.resumes_as = suspended.then_some(Status::Running);
             }
             Event::TurnCompleted { through, notes, began_at, trace, .. } => {
-                let turns = self.turns.get_or_insert_default();
+                let history_base = self.execution.history;
+                let turns = self.turns.get_or_insert_with(|| Box::new(Turns::after(history_base)));
                 turns.begun = true;
                 turns.last_began_at = Some(*began_at);
                 turns.trace = trace.clone().or_else(|| turns.trace.take());

@@ -20,6 +20,8 @@ pub type Note = Arc<[u8]>;
 pub struct Turns {
     /// Whether its first turn is over.
     pub begun: bool,
+    /// How many rows of history it had before it was known that it is run in turns. They are gone.
+    pub history_base: u64,
     /// When its latest turn began, as its worker was told.
     pub last_began_at: Option<Timestamp>,
     /// What its worker wants to be reminded of for its traces.
@@ -95,6 +97,11 @@ pub enum MessageBody {
 }
 
 impl Turns {
+    /// Of an execution that has so many rows of history already.
+    pub fn after(history_base: u64) -> Turns {
+        Turns { history_base, ..Turns::default() }
+    }
+
     /// What goes on under a new execution id.
     pub fn renewed(&self) -> Turns {
         Turns { last_began_at: self.last_began_at, ..Turns::default() }

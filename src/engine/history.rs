@@ -1,6 +1,6 @@
 //! Histories: what happened in the latest execution, the oldest first.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, iter::repeat, sync::Arc};
 
 use super::{Engine, Refusal, Shared, query::read_payload};
 use crate::{
@@ -8,11 +8,12 @@ use crate::{
         history::{Happened, HistoryEvent},
         ids::{Arrival, ExecutionId, InstanceKey, Name, Revision},
         instance::Instance,
+        limits,
         rejection::Rejection,
         status::{Execution, Failure, Status},
         time::Timestamp,
     },
-    store::{ReadError, Row, Table, record, record::Noted},
+    store::{ReadError, Row, RowKey, Table, record, record::Noted},
 };
 
 /// Rows that are read at a time: each may hold a failure with all its details.
@@ -59,6 +60,8 @@ pub struct History {
     arrival: Arrival,
     execution: Execution,
     next: Next,
+    /// Of an execution that is run in turns, whose history is kept whole: the events have greater numbers.
+    base: Option<u64>,
     /// What was read and not yet told.
     backlog: VecDeque<Chapter>,
 }
@@ -95,10 +98,10 @@ impl History {
         expected: Option<ExecutionId>,
     ) -> Result<History, Refusal> {
         let look = |instance: &Instance, now| {
-            let begun = instance.turns.as_ref().is_some_and(|turns| turns.begun);
-            (instance.arrival, instance.view(key, now), begun)
+            let base = instance.turns.as_ref().filter(|turns| turns.begun).map(|turns| turns.history_base);
+            (instance.arrival, instance.view(key, now), base)
         };
-        let (arrival, view, begun) = shared.look(key, look).await?;
+        let (arrival, view, base) = shared.look(key, look).await?;
         if let Some(expected) = expected.filter(|expected| *expected != view.execution.id) {
             return Err(Rejection::ExecutionMismatch { current: Box::new(view), expected }.into());
         }
@@ -108,7 +111,8 @@ impl History {
             arrival,
             execution: view.execution,
             // The first turn notes the beginning.
-            next: if begun { Next::Rows { from: 1 } } else { Next::Beginning },
+            next: base.map_or(Next::Beginning, |base| Next::Rows { from: base + 1 }),
+            base,
             backlog: VecDeque::new(),
         })
     }
@@ -149,9 +153,15 @@ impl History {
         };
         // What is committed is never newer than what memory holds: if that is still this execution, so was what was
         // read. Executions never come back.
-        let current = self.shared.partition(&self.key).look(&self.key, |instance| instance.execution.id);
-        if current.found != Some(self.execution.id) {
+        let current = |instance: &Instance| (instance.execution.id, instance.execution.history);
+        let Some((execution, noted)) = self.shared.partition(&self.key).look(&self.key, current).found else {
             return Ok(Err(Replaced));
+        };
+        if execution != self.execution.id {
+            return Ok(Err(Replaced));
+        }
+        if let Next::Rows { from } = self.next {
+            self.miss_none(from, next, &chapters, noted)?;
         }
         self.next = next;
         self.backlog.extend(chapters);
@@ -189,6 +199,22 @@ impl History {
             _ => Next::End,
         };
         Ok((read, next, chapters))
+    }
+
+    /// A row that is missing leaves no trace in its table: whatever is not there must be older than what is kept, by
+    /// what was noted until now.
+    fn miss_none(&self, from: u64, next: Next, chapters: &[Chapter], noted: u64) -> Result<(), Refusal> {
+        let through = if let Next::Rows { from } = next { from - 1 } else { self.execution.history };
+        let first_kept = self.base.unwrap_or_else(|| noted.saturating_sub(limits::HISTORY_KEPT)) + 1;
+        let found = chapters.iter().map(|chapter| chapter.number).filter(|number| *number >= first_kept);
+        let mut wanted = (from.max(first_kept)..=through).zip(found.map(Some).chain(repeat(None)));
+        match wanted.find(|(number, found)| Some(*number) != *found) {
+            None => Ok(()),
+            Some((number, _)) => {
+                let key = RowKey { arrival: self.arrival, number };
+                Err(ReadError::Damaged { table: Table::History, key, what: "it is not there".into() }.into())
+            }
+        }
     }
 
     async fn end(&self) -> Result<(usize, Next, Vec<Chapter>), Refusal> {

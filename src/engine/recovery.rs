@@ -1,5 +1,7 @@
 //! A fresh owner: everything that the store has, back into memory, and what is outstanding through the same effects.
 
+use std::collections::BTreeMap;
+
 use super::{Shared, partition::Receipt};
 use crate::{
     core::{
@@ -29,10 +31,16 @@ impl Shared {
     /// Loads every instance with its remembered requests and queued starts. Blocks.
     pub(super) fn load(&self) -> Result<Vec<InstanceKey>, RecoveryError> {
         let mut keys: Vec<(Arrival, InstanceKey)> = Vec::new();
+        let mut queues: BTreeMap<Arrival, Queued> = BTreeMap::new();
         each_row(&*self.store, Table::Record, |row| {
             let (key, instance) = record::decode_instance(row.key.arrival, &row.bytes, self.clock.now())
                 .map_err(|error| not_understood(Table::Record, row.key, &error))?;
             keys.push((row.key.arrival, key.clone()));
+            let told = record::decode_queue_length(&row.bytes)
+                .map_err(|error| not_understood(Table::Record, row.key, &error))?;
+            if told > 0 {
+                queues.insert(row.key.arrival, Queued { told, found: 0 });
+            }
             self.partition(&key).restore(key, instance);
             Ok(())
         })?;
@@ -51,11 +59,13 @@ impl Shared {
             let start = record::decode_queued(revision, &row.bytes)
                 .map_err(|error| not_understood(Table::Queue, row.key, &error))?;
             let key = owner(&keys, Table::Queue, row.key)?;
+            queues.entry(row.key.arrival).or_default().found += 1;
             if !Mutant::LoseQueueAtRecovery.is_on() {
                 self.partition(key).amend(key, |instance| instance.queue.push(start));
             }
             Ok(())
         })?;
+        whole(&queues)?;
         each_row(&*self.store, Table::Task, |row| {
             let task = record::decode_task(&row.bytes).map_err(|error| not_understood(Table::Task, row.key, &error))?;
             let (key, revision) = (owner(&keys, Table::Task, row.key)?, crate::core::ids::Revision(row.key.number));
@@ -126,6 +136,23 @@ impl Shared {
             self.effects(&key, effects);
         }
     }
+}
+
+/// The starts that wait behind one instance.
+#[derive(Clone, Copy, Default)]
+struct Queued {
+    /// By what the instance's record says.
+    told: u32,
+    found: u32,
+}
+
+/// A row that is missing leaves no trace in its own table: an accepted start would never begin.
+fn whole(queues: &BTreeMap<Arrival, Queued>) -> Result<(), RecoveryError> {
+    let torn = queues.iter().find(|(_, queued)| queued.told != queued.found);
+    torn.map_or(Ok(()), |(arrival, Queued { told, found })| {
+        let key = RowKey { arrival: *arrival, number: 0 };
+        Err(not_understood(Table::Record, key, &format!("it says that {told} starts wait, and there are {found}")))
+    })
 }
 
 /// Only in a mutant.

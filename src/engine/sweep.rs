@@ -11,9 +11,10 @@ use crate::core::{
     ids::{Arrival, InstanceId, InstanceKey},
     instance::Instance,
     limits,
-    status::View,
+    status::{Status, View},
     time::{Span, Timestamp},
 };
+use crate::mutant::Mutant;
 
 /// Purges of one sweep whose commits are awaited at a time. They stand in the committer's queue like anybody's command.
 const PURGES_UNDER_WAY: usize = 64;
@@ -69,8 +70,10 @@ impl Stepper {
     pub async fn sweep_next(&self, after: Arrival) -> Result<Swept, Refusal> {
         let Some(retention) = self.shared.config.retention else { return Ok(Swept { purged: 0, next: None }) };
         // On the steady clock, which is never ahead of the wall's: nothing goes early because somebody has set that.
-        let now = self.shared.clock.now().steady;
-        let ended_before = Some(Timestamp(now.0.saturating_sub(retention.as_micros())));
+        let now = self.shared.clock.now();
+        let now = if Mutant::SweepByWallClock.is_on() { now.wall.0 } else { now.steady.0 };
+        let kept_for = if Mutant::SweepEarly.is_on() { retention.scale(0.5) } else { retention };
+        let ended_before = Some(Timestamp(now.saturating_sub(kept_for.as_micros())));
         let filter = Arc::new(Filter { ended_before, ..Filter::default() });
         self.shared.sweep(filter, after, limits::PAGE_MAX).await
     }
@@ -91,6 +94,9 @@ impl Shared {
 
     /// Purges what was seen; answers whether it still was that.
     async fn purge(&self, seen: View, ended_before: Option<Timestamp>) -> Result<bool, Refusal> {
+        if Mutant::LeaveOutlived.is_on() && seen.execution.status == Status::Terminated {
+            return Ok(false);
+        }
         let expected_execution = Some(seen.execution.id);
         let purge = Purge { expected_execution, ended_before, remember: self.config.request_memory };
         match self.execute(&seen.key, Command::Purge(purge), 1).await {

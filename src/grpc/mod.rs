@@ -3,6 +3,7 @@
 mod convert;
 mod door;
 mod durable_task;
+mod echo;
 mod history;
 mod maintenance;
 mod orchestration;
@@ -13,6 +14,7 @@ mod work;
 pub use self::{
     door::{Door, draining},
     durable_task::Sidecar,
+    echo::Echo,
     maintenance::Maintenance,
     orchestration::Orchestration,
     work::Work,

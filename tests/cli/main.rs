@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test starts threads of its own")]
 
 mod backup;
+mod bench;
 mod commands;
 mod dev;
 mod program;

@@ -9,8 +9,11 @@
 mod behind;
 mod clock;
 mod commits;
+mod damage;
 mod ending;
 mod group;
+mod hand;
+mod histories;
 mod jumps;
 mod ledger;
 mod panorama;

@@ -63,8 +63,16 @@ fn read_as_everything(bytes: &[u8]) {
     let _ = record::decode_transition(&world.key, 1, bytes);
     let _ = record::decode_event(1, bytes);
     let _ = record::decode_request(bytes);
-    let _ = record::decode_queued(Revision(1), bytes);
-    let _ = record::decode_history(bytes);
+    // What was read can be written, and is read as the same again.
+    if let Ok(start) = record::decode_queued(Revision(1), bytes) {
+        let again = record::encode_queued(&start);
+        let read = record::decode_queued(Revision(1), &again).expect("it was written so");
+        assert_eq!(record::encode_queued(&read), again);
+    }
+    if let Ok(event) = record::decode_history(bytes) {
+        assert_eq!(record::decode_history(&record::encode_history(&event)), Ok(event));
+    }
+    let _ = record::decode_queue_length(bytes);
 }
 
 proptest! {
@@ -109,6 +117,17 @@ fn events_and_requests_are_read_as_they_were_written() {
     assert_eq!((event.sequence, event.name.as_str(), event.input.as_deref()), (3, "approve", Some("\"yes\"")));
     assert_eq!(event.raised_at, Timestamp(7));
     assert_eq!(record::decode_request(&record::encode_request(&remembered())), Ok(remembered()));
+}
+
+#[test]
+fn a_record_says_how_many_starts_wait() {
+    let mut world = World::running();
+    for waiting in 0..3 {
+        let bytes = record::encode_instance(&world.key, world.instance());
+        assert_eq!(record::decode_queue_length(&bytes), Ok(waiting));
+        let start = Start { max_queue: 9, ..world.start_as(ConflictPolicy::Queue) };
+        world = world.then(&Command::Start(start));
+    }
 }
 
 #[test]

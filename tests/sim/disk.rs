@@ -15,6 +15,7 @@ use soloist::{
         partitioning::PartitionId,
         queue::QueuedStart,
         status::Status,
+        time::Timestamp,
     },
     store::{
         Batch, Claim, CommitError, ReadError, Row, RowKey, Store, Table, Write,
@@ -62,7 +63,9 @@ pub enum News {
     Moved,
     /// It was suspended, or resumed.
     Paced,
-    Purged,
+    Purged {
+        ended_at: Option<Timestamp>,
+    },
 }
 
 impl Disk {
@@ -214,7 +217,8 @@ impl Ledger {
     fn forgotten(&mut self, arrival: Arrival) {
         let Some(entry) = self.keys.get(&arrival).and_then(|key| self.instances.get_mut(key)) else { return };
         let news = entry.forget().map(|news| (entry.key.clone(), news));
-        let purge = (!entry.was_purged()).then(|| (entry.key.clone(), News::Purged));
+        let ended_at = entry.latest.execution.completed_at;
+        let purge = (!entry.was_purged()).then(|| (entry.key.clone(), News::Purged { ended_at }));
         let news: Vec<(InstanceKey, News)> = news.into_iter().chain(purge).collect();
         self.news.extend(news);
     }

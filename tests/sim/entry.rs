@@ -125,7 +125,7 @@ impl Entry {
             self.raised.entry(event).or_default().push(next.execution.id);
         }
         if before.is_there() && !next.is_there() {
-            news.push(News::Purged);
+            news.push(News::Purged { ended_at: before.execution.completed_at });
         }
         let mut faults = Vec::new();
         let last = self.transitions().last().map_or(0, |transition| transition.sequence);

@@ -96,7 +96,8 @@ impl House {
         let disk = Arc::new(Disk::new(Arc::new(stage.clock(0))));
         let slow = *dice.pick(&[(0, 0), (5, 500 * MILLI), (2, 5 * SECOND), (1, 25 * SECOND), (100, SECOND)]);
         let memory = Span::from_secs(*dice.pick(&[24 * 3600, 24 * 3600, 40]));
-        let retention = *dice.pick(&[None, None, Some(Span::from_secs(20))]);
+        // Leases outlast the shorter one.
+        let retention = *dice.pick(&[None, None, Some(Span::from_secs(20)), Some(Span::from_secs(5))]);
         let inside = RefCell::new(Inside { disk, server: None });
         House { stage: stage.clone(), dice: dice.clone(), entropy, memory, retention, slow, boot: Cell::new(0), inside }
     }
@@ -179,6 +180,11 @@ impl House {
     /// Whether a flush may take so long that nobody can say what is late.
     pub fn is_slow(&self) -> bool {
         self.slow.1 > SECOND
+    }
+
+    /// How long at most something that was decided is not durable, where it becomes durable.
+    pub fn commit_max(&self) -> i64 {
+        3 * (SECOND + self.slow.1)
     }
 
     /// Nothing is on its way to the disk or back.

@@ -13,6 +13,7 @@ mod link;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod play;
+mod retention;
 mod rows;
 mod stage;
 mod tales;

@@ -10,7 +10,7 @@ use soloist::{
     checker::{self, Rules},
     core::{
         history::Happened,
-        ids::{Arrival, ExecutionId, InstanceKey},
+        ids::{ExecutionId, InstanceKey},
         instance::Instance,
         rejection::Rejection,
         status::{Execution, Status},
@@ -22,6 +22,7 @@ use soloist::{
 use crate::{
     client,
     house::{Crash, House, Reply},
+    retention,
     stage::{MILLI, SECOND},
     watcher, worker,
     world::World,
@@ -113,7 +114,7 @@ fn enter(world: &Rc<World>) -> Result<i64, String> {
     }
     world.stage.spawn(misfortune(world.clone()));
     world.stage.spawn(keeper(world.clone()));
-    world.stage.spawn(sweeper(world.clone()));
+    world.stage.spawn(retention::sweeper(world.clone()));
     Ok(world.stage.now() + dice.between(10, 90) * SECOND)
 }
 
@@ -166,27 +167,6 @@ impl Steps {
     }
 }
 
-/// Purges what has outlived the retention.
-async fn sweeper(world: Rc<World>) {
-    while world.house.retention.is_some() {
-        world.rest(10 * SECOND).await;
-        let mut after = Some(Arrival(0));
-        while let Some(from) = after {
-            let swept = world.house.call(i64::MAX, async |engine| engine.stepper().sweep_next(from).await).await;
-            after = match swept {
-                Reply::Answered(Ok(swept)) => swept.next,
-                Reply::Answered(Err(Refusal::Unavailable(_) | Refusal::OutcomeUnknown(_)))
-                | Reply::Lost
-                | Reply::Refused => None,
-                Reply::Answered(Err(other)) => {
-                    world.witness().object(format!("a sweep has ended with {other}"));
-                    None
-                }
-            };
-        }
-    }
-}
-
 /// Once it is calm, goes on with whatever is suspended.
 async fn keeper(world: Rc<World>) {
     loop {
@@ -212,7 +192,7 @@ async fn misfortune(world: Rc<World>) {
         }
         let commits = 1 + dice.below(5);
         match dice.below(8) {
-            0 => world.house.jump_clock(dice.between(0, 5 * SECOND)),
+            0 => world.house.jump_clock(dice.between(0, *dice.pick(&[5 * SECOND, 3_600 * SECOND]))),
             1 | 2 => world.house.crash(Crash::Planned(Fault::BeforeApplied { commits })),
             3 | 4 => world.house.crash(Crash::Planned(Fault::AfterApplied { commits })),
             5 => world.house.crash(Crash::Restarted),
@@ -270,6 +250,7 @@ fn complain(world: &World) -> String {
 
 /// One more crash: what the next server knows is what was durable, remembered requests included.
 fn compare(world: &Rc<World>, steps: &mut Steps) -> Result<(), String> {
+    world.compared.set(true);
     world.house.crash(Crash::Killed);
     world.house.start()?;
     let engine = world.house.engine().ok_or("the server is not there")?;

@@ -13,13 +13,14 @@ use soloist::{
         instance::Instance,
         lease::Proof,
         status::{Status, Transition, View},
-        time::Span,
     },
     engine::watch::{Item, ItemKind},
 };
 
 use crate::{
     disk::{Ledger, News},
+    house::House,
+    retention::Purges,
     stage::{SECOND, Stage},
 };
 
@@ -61,6 +62,7 @@ pub struct Witness {
     paced_at: HashMap<InstanceKey, i64>,
     /// When its present life became durable.
     born_at: HashMap<InstanceKey, i64>,
+    purges: Purges,
 }
 
 #[derive(Clone, Copy)]
@@ -100,12 +102,12 @@ pub struct Called {
 }
 
 impl Witness {
-    pub fn new(stage: &Stage, ledger: Arc<Mutex<Ledger>>, memory: Span) -> Witness {
+    pub fn new(stage: &Stage, house: &House) -> Witness {
         Witness {
             stage: stage.clone(),
-            ledger,
+            ledger: house.disk().ledger.clone(),
             is_outside: false,
-            remembered: memory.as_micros() - MEMORY_MARGIN,
+            remembered: house.memory.as_micros() - MEMORY_MARGIN,
             history: History::new(),
             violation: None,
             told: HashMap::new(),
@@ -121,6 +123,7 @@ impl Witness {
             raised_at: HashMap::new(),
             paced_at: HashMap::new(),
             born_at: HashMap::new(),
+            purges: Purges::new(house.retention, house.commit_max()),
         }
     }
 
@@ -154,7 +157,13 @@ impl Witness {
                 News::EventRaised => drop(self.raised_at.insert(key, self.stage.now())),
                 News::Paced => drop(self.paced_at.insert(key, self.stage.now())),
                 News::Born => drop(self.born_at.insert(key, self.stage.now())),
-                News::Purged => drop(self.moved_at.insert(key, self.stage.now())),
+                News::Purged { ended_at } => {
+                    let now = self.stage.now();
+                    let moved_at = self.moved_at.insert(key.clone(), now).unwrap_or(now);
+                    if let Some(wrong) = self.purges.judge(&key, ended_at, moved_at, now) {
+                        self.object(format!("{key:?}: {wrong}"));
+                    }
+                }
             }
         }
         if let Some(wrong) = ledger.wrong.take() {
@@ -170,6 +179,9 @@ impl Witness {
         if let Some(request) = call.request() {
             self.asked_at.entry((key.clone(), request.id.clone())).or_insert(at);
         }
+        if matches!(call, history::Call::Purge { .. }) {
+            self.purges.asked(self.opened, key);
+        }
         let number = self.history.called(&instance_id(key), caller, at, call);
         Called { number, floor: self.told.get(key).copied().unwrap_or(0), at, open: self.opened }
     }
@@ -177,11 +189,13 @@ impl Witness {
     /// Nobody waits for the answer any more.
     pub fn given_up(&mut self, called: Called) {
         self.open.remove(&called.open);
+        self.purges.over(called.open, self.stage.now());
     }
 
     pub fn answered(&mut self, called: Called, answer: history::Answer) {
         self.stage.tell(|| format!("answer to call {}: {answer:?}", called.open));
         self.open.remove(&called.open);
+        self.purges.over(called.open, self.stage.now());
         let at = self.now();
         self.history.answered(called.number, at, answer);
     }

@@ -28,6 +28,8 @@ pub struct World {
     pub functions: Vec<Name>,
     /// No more faults and no more starts: everything that is live comes to its end.
     pub calm: Cell<bool>,
+    /// What is durable is compared with what the next server knows: nobody changes it any more.
+    pub compared: Cell<bool>,
     /// How far each watcher that watches has come.
     pub seen: RefCell<BTreeMap<String, Watching>>,
     /// The executions that callers have heard of, for whoever asks about one.
@@ -39,13 +41,14 @@ impl World {
         let dice = Arc::new(Dice::new(seed));
         let stage = Stage::new(1_700_000_000 * SECOND);
         let house = House::new(&stage, &dice);
-        let witness = Witness::new(&stage, house.disk().ledger.clone(), house.memory);
+        let witness = Witness::new(&stage, &house);
         let count = dice.between(1, 3);
         let id = |n| InstanceId::parse(&format!("i{n}")).expect("a valid id");
         Rc::new(World {
             keys: (0..count).map(|n| InstanceKey::new(&TaskHub::default(), &id(n))).collect(),
             functions: ["f", "g"].map(name).to_vec(),
             calm: Cell::new(false),
+            compared: Cell::new(false),
             seen: RefCell::default(),
             heard: RefCell::default(),
             witness: RefCell::new(witness),

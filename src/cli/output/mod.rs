@@ -23,7 +23,10 @@ pub use self::{
     table::Table,
     text::{interrupted as interruption, second, status_name},
 };
-use super::{Error, Exit};
+use super::{
+    Error, Exit,
+    bench::report::{self, Report},
+};
 use crate::{
     client::{Interruption, WatchItem},
     proto::v1::{HistoryEvent, InstanceStatus, QueuedStart, RaiseEventResponse, StartSingletonResponse},
@@ -94,6 +97,10 @@ impl Output {
 
     pub fn restored(&self, folder: &Path, restored: &Restored) -> Result<(), Error> {
         self.print(|| json::Restored::of(folder, restored), || text::restored(folder, restored))
+    }
+
+    pub fn benched(&self, report: &Report) -> Result<(), Error> {
+        self.print(|| report::json::Bench::of(report), || report::table::text(report))
     }
 
     /// The head of the table that `watched` goes on with.

@@ -3,7 +3,7 @@
 use super::{Answer, Decision, Found, turn};
 use crate::core::{
     command::{Payload, Purge, Resume, Suspend, Target, Terminate},
-    event::Event,
+    event::{Event, LeaseEnd},
     ids::ExecutionId,
     lease::Cancellation,
     rejection::Rejection,
@@ -62,13 +62,17 @@ pub(super) fn terminated(output: Option<Payload>) -> Event {
 pub(super) fn purge(found: Found<'_>, purge: &Purge) -> Result<Decision, Rejection> {
     let instance = found.expected(purge.expected_execution)?;
     let execution = &instance.execution;
-    let ended_too_late = |limit| execution.completed_at.is_none_or(|at| at >= limit);
-    if execution.status.is_live() || purge.ended_before.is_some_and(ended_too_late) {
+    let spares_live = !Mutant::SweepLive.is_on() || purge.ended_before.is_none();
+    let ended_too_late = |limit| execution.completed_at.map_or(spares_live, |at| at >= limit);
+    if execution.status.is_live() && spares_live || purge.ended_before.is_some_and(ended_too_late) {
         return Err(Rejection::StillLive(Box::new(instance.view(found.key, found.now))));
     }
     let newest = instance.memory.forgotten_at(purge.remember);
     let forget_at = newest.filter(|at| *at - found.now.steady > Span::ZERO && !Mutant::ForgetRequestsAtPurge.is_on());
-    let events = vec![Event::InstancePurged { forget_at }];
+    let mut events = vec![Event::InstancePurged { forget_at }];
+    if Mutant::EndLeaseAtSweep.is_on() && purge.ended_before.is_some() && instance.lease.is_some() {
+        events.insert(0, Event::LeaseEnded(LeaseEnd::Expired));
+    }
     Ok(Decision { events, answer: Answer::Ended { execution: execution.id } })
 }
 

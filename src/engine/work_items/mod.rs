@@ -20,12 +20,13 @@ use crate::{
     core::{
         command::{Command, CompleteTurn, EndTask, Ending},
         effect::Effect,
-        ids::{Arrival, CompletionToken, InstanceKey},
+        ids::{Arrival, CompletionToken, ExecutionId, InstanceKey, Revision},
+        instance::Instance,
         status::Failure,
         time::{Now, Span},
         turn::TaskOutcome,
     },
-    store::{ReadError, Row, Table, record, record::Incoming},
+    store::{ReadError, Row, RowKey, Store, Table, record, record::Incoming},
 };
 
 /// Rows of history and inbox that are read at a time.
@@ -87,40 +88,15 @@ impl Engine {
         let partition = self.shared.partition(key);
         self.shared.until_durable(partition, claim.speaks_of).await.map_err(Refusal::from_read)?;
         let begun = claim.turns.as_ref().is_some_and(|turns| turns.begun);
-        let history = if begun { claim.execution.history } else { 0 };
+        let base = claim.turns.as_ref().map_or(0, |turns| turns.history_base);
+        let history = if begun { claim.execution.history } else { base };
         let (arrival, execution) = (claim.arrival, claim.execution.id);
         let (input, after, last) = (claim.execution.input.filter(|_| !begun), claim.inbox_after, claim.inbox_last);
-        let read = move |store: &dyn crate::store::Store| {
-            let mut content = TurnContent { past: Vec::new(), incoming: Vec::new(), through: after, input: None };
-            let mut from = 1;
-            while from <= history {
-                let rows = store.read(Table::History, arrival, from, PAGE)?;
-                let Some(end) = rows.last().map(|row| row.key.number) else { break };
-                for row in rows.into_iter().filter(|row| row.key.number <= history) {
-                    content.past.extend(note(&row)?);
-                }
-                from = end + 1;
-            }
-            let mut bytes = 0;
-            for row in store.read(Table::Event, arrival, after + 1, EVENTS_MAX)? {
-                if row.key.number > last || bytes > EVENT_BYTES_MAX {
-                    break;
-                }
-                bytes += row.bytes.len();
-                content.through = row.key.number;
-                let incoming =
-                    record::decode_incoming(&row.bytes).map_err(|error| damaged(&row, Table::Event, &error))?;
-                // The ends of what a former execution had scheduled are of no use to this one.
-                let is_own = |incoming: &Incoming| match incoming {
-                    Incoming::Raised { .. } => true,
-                    Incoming::TaskEnded { execution: of, .. } => *of == execution,
-                };
-                content.incoming.extend(Some(incoming).filter(is_own));
-            }
-            if let Some(row) = input {
-                content.input = read_payload(store, arrival, row)?;
-            }
-            Ok(content)
+        let read = move |store: &dyn Store| {
+            let past = read_past(store, arrival, base, history)?;
+            let input = input.map(|row| read_payload(store, arrival, row)).transpose()?.flatten();
+            let (incoming, through) = read_inbox(store, arrival, execution, after, last)?;
+            Ok(TurnContent { past, incoming, through, input })
         };
         let content = self.shared.read(read).await;
         // What was read may be gone because the turn is.
@@ -181,7 +157,7 @@ impl Engine {
     ) -> impl Future<Output = Result<(), Refusal>> + Send + 'static {
         let task = match &out.item.work {
             Work::Activity(offer) => offer.task,
-            Work::Turn => crate::core::ids::Revision(0),
+            Work::Turn => Revision(0),
         };
         self.complete(out.item.key.clone(), Command::EndTask(EndTask { task, outcome }), token)
     }
@@ -283,7 +259,7 @@ impl Shared {
     /// Whether the orchestration waits for the activity.
     fn is_wanted(&self, item: &Item) -> bool {
         let Work::Activity(offer) = &item.work else { return true };
-        let waits = |instance: &crate::core::instance::Instance| {
+        let waits = |instance: &Instance| {
             let turns = instance.turns.as_ref().filter(|_| instance.execution.id == offer.execution);
             turns.is_some_and(|turns| turns.task(offer.task).is_some())
         };
@@ -319,6 +295,54 @@ fn rest(strikes: u32) -> Span {
     const FIRST: Span = Span::from_micros(100_000);
     const LONGEST: Span = Span::from_secs(30);
     FIRST.scale(f64::from(1_u32 << strikes.min(16))).min(LONGEST)
+}
+
+/// The events of the history with the numbers `base + 1 ..= history`.
+fn read_past(store: &dyn Store, arrival: Arrival, base: u64, history: u64) -> Result<Vec<Vec<u8>>, ReadError> {
+    let (mut past, mut next) = (Vec::new(), base + 1);
+    while next <= history {
+        let page = store.read(Table::History, arrival, next, PAGE)?;
+        let rows = page.iter().zip(next..=history).take_while(|(row, number)| row.key.number == *number);
+        let before = past.len();
+        for (row, _) in rows {
+            past.extend(note(row)?);
+        }
+        let read = (past.len() - before) as u64;
+        if read == 0 {
+            return Err(missing(Table::History, arrival, next));
+        }
+        next += read;
+    }
+    Ok(past)
+}
+
+/// What has come for this execution since `after`, not all of it if that is much, and the number of the last.
+fn read_inbox(
+    store: &dyn Store,
+    arrival: Arrival,
+    execution: ExecutionId,
+    after: u64,
+    last: u64,
+) -> Result<(Vec<Incoming>, u64), ReadError> {
+    let (mut inbox, mut through, mut bytes) = (Vec::new(), after, 0);
+    for row in store.read(Table::Event, arrival, after + 1, EVENTS_MAX)? {
+        if row.key.number != through + 1 || through == last || bytes > EVENT_BYTES_MAX {
+            break;
+        }
+        (through, bytes) = (row.key.number, bytes + row.bytes.len());
+        let incoming = record::decode_incoming(&row.bytes).map_err(|error| damaged(&row, Table::Event, &error))?;
+        // The ends of what a former execution had scheduled are of no use to this one.
+        let is_own = |incoming: &Incoming| match incoming {
+            Incoming::Raised { .. } => true,
+            Incoming::TaskEnded { execution: of, .. } => *of == execution,
+        };
+        inbox.extend(Some(incoming).filter(is_own));
+    }
+    if through == after && last > after { Err(missing(Table::Event, arrival, after + 1)) } else { Ok((inbox, through)) }
+}
+
+fn missing(table: Table, arrival: Arrival, number: u64) -> ReadError {
+    ReadError::Damaged { table, key: RowKey { arrival, number }, what: "it is not there".into() }
 }
 
 fn note(row: &Row) -> Result<Option<Vec<u8>>, ReadError> {

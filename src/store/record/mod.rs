@@ -12,7 +12,7 @@ use prost::Message;
 
 pub use self::{
     history::{Noted, decode_history, decode_noted, encode_history, encode_note},
-    queue::{decode_queued, encode_queued},
+    queue::{decode_queue_length, decode_queued, encode_queued},
     turn::{
         Incoming, Letter, decode_incoming, decode_letter, decode_mark, decode_task, encode_letter, encode_mark,
         encode_outcome, encode_task, is_end,

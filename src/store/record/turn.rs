@@ -48,12 +48,14 @@ pub(super) fn turns_to_disk(turns: &Turns) -> disk::Turns {
         begun: turns.begun,
         last_began_at: turns.last_began_at.map(|at| at.0),
         trace: turns.trace.as_deref().map(<[u8]>::to_vec),
+        history_base: turns.history_base,
     }
 }
 
 pub(super) fn turns_from_disk(row: disk::Turns) -> Turns {
     let mut turns = Turns::default();
     turns.begun = row.begun;
+    turns.history_base = row.history_base;
     turns.last_began_at = row.last_began_at.map(Timestamp);
     turns.trace = row.trace.map(Arc::from);
     turns

@@ -19,7 +19,7 @@ clean_up() {
 }
 trap clean_up EXIT
 
-mvn --quiet --batch-mode compile dependency:copy-dependencies </dev/null
+mvn --quiet --batch-mode compile dependency:copy-dependencies </dev/null >"$folder/mvn" 2>&1 || { cat "$folder/mvn"; exit 1; }
 
 "$soloist" serve --listen 127.0.0.1:0 --data-dir "$folder/data" --payload-bytes-max 3MiB --log-format json \
     2>"$folder/log" >/dev/null &

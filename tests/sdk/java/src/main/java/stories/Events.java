@@ -136,6 +136,7 @@ final class Events {
         stage.completes(stage.start("Parent"), Integer.class, 10);
     }
 
+    /** Events that wait come along; this package takes them in any order, and with them all that came in this turn. */
     static void continueAsNewWithEvents(Stage stage) throws Exception {
         String id = stage.start("Takes", new int[0]);
         for (int n = 0; n < 10; n++) {
@@ -144,9 +145,11 @@ final class Events {
         stage.work(Map.of("Takes", context -> {
             List<Integer> got = new ArrayList<>(List.of(context.getInput(Integer[].class)));
             got.add(context.waitForExternalEvent("number", Integer.class).await());
+            context.createTimer(Duration.ZERO).await();
             if (got.size() < 10) {
                 context.continueAsNew(got, true);
             }
+            got.sort(null);
             context.complete(got);
         }));
         stage.completes(id, Integer[].class, upTo(10));

@@ -142,9 +142,10 @@ final class Lifecycle {
                 .setRuntimeStatusList(List.of(RUNNING, FAILED))), List.of("waits-1", "fails-1"));
         is("those since", found(stage, new OrchestrationStatusQuery().setCreatedTimeFrom(before)).size(), 23);
         is("those until", found(stage, new OrchestrationStatusQuery().setCreatedTimeTo(before)).size(), 0);
+        // This package cuts times to milliseconds.
         is("those that came meanwhile", found(stage, new OrchestrationStatusQuery()
                 .setCreatedTimeFrom(stage.look("echo-1").getCreatedAt())
-                .setCreatedTimeTo(stage.look("echo-3").getCreatedAt())), created.subList(1, 4));
+                .setCreatedTimeTo(stage.look("echo-3").getCreatedAt().plusMillis(1))), created.subList(1, 4));
         is("nobody", found(stage, new OrchestrationStatusQuery().setInstanceIdPrefix("nobody")), List.of());
 
         // A token is a position, whatever the size of the page was.

@@ -22,8 +22,10 @@ trap clean_up EXIT
 mkdir -p "$made"
 go test -mod=readonly -c -o "$made/go-stories" .
 
+# It is there before anybody reads it.
+: >"$folder/log"
 "$soloist" serve --listen 127.0.0.1:0 --data-dir "$folder/data" --payload-bytes-max 3MiB --log-format json \
-    2>"$folder/log" >/dev/null &
+    2>>"$folder/log" >/dev/null &
 server=$!
 for _ in $(seq 600); do
     SOLOIST_SERVER=$(sed -n '/"ready"/s/.*"address":"\([^"]*\)".*/\1/p' "$folder/log")

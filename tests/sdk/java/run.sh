@@ -21,8 +21,10 @@ trap clean_up EXIT
 
 mvn --quiet --batch-mode compile dependency:copy-dependencies </dev/null >"$folder/mvn" 2>&1 || { cat "$folder/mvn"; exit 1; }
 
+# It is there before anybody reads it.
+: >"$folder/log"
 "$soloist" serve --listen 127.0.0.1:0 --data-dir "$folder/data" --payload-bytes-max 3MiB --log-format json \
-    2>"$folder/log" >/dev/null &
+    2>>"$folder/log" >/dev/null &
 server=$!
 for _ in $(seq 600); do
     address=$(sed -n '/"ready"/s/.*"address":"\([^"]*\)".*/\1/p' "$folder/log")

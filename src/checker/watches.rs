@@ -238,6 +238,10 @@ impl Stream<'_> {
             return None;
         }
         let reached = last.map(|item| item.seen.revision).or(self.watch.from).unwrap_or(0);
+        // What others saw may have been gone before it looked for the first time.
+        if last.is_none() && reached == 0 && self.record.may_be_purged(self.rules) {
+            return None;
+        }
         let next = match &self.watch.execution {
             None => self.known.after(reached),
             Some(first) => {

@@ -134,6 +134,8 @@ impl Play {
                 for _ in 0..*times {
                     self.suspend();
                     self.resume();
+                    // What was taken back before is granted again as soon as it is no longer suspended.
+                    self.open_mail();
                 }
             }
             Action::Terminate => self.terminate(),

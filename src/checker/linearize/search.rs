@@ -234,7 +234,7 @@ impl<'a> Search<'a> {
             }
             let mut next = model.step(state, op, signed(number));
             let changes_nothing = next.as_slice() == std::slice::from_ref(state);
-            if changes_nothing && (op.only_looks() || state.knows_last_report()) {
+            if changes_nothing && (op.only_looks() || state.knows_last_report() && !may_do_more(op)) {
                 // It can come now as well as later.
                 return vec![(Step::Call(number), state.clone())];
             }
@@ -354,6 +354,11 @@ impl Known {
 /// Whether the answer says that the execution before had ended.
 fn is_of_ended(op: &Op) -> bool {
     matches!(op.told, Some(Told::Started(_) | Told::NotLive | Told::NotReplaceable | Told::Purged))
+}
+
+/// Whether what changes nothing now may be what explains a change later: the answer does not tell.
+fn may_do_more(op: &Op) -> bool {
+    matches!(op.told, Some(Told::Suspended | Told::Resumed)) && op.seen.is_none()
 }
 
 /// Whether another execution has taken the place of one that was known.

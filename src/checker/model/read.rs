@@ -28,7 +28,7 @@ impl Model<'_> {
             }
             (Told::Waiting(position), Some(seen)) => {
                 let live = self.stirred(state, number).into_iter();
-                live.filter_map(|state| self.waits(state, execution, position, seen)).collect()
+                live.flat_map(|state| self.waits(state, execution, position, seen)).collect()
             }
             (_, _) => Vec::new(),
         }
@@ -57,22 +57,22 @@ impl Model<'_> {
         }
     }
 
-    fn waits(&self, mut state: State, execution: Name, position: Option<u32>, seen: Seen) -> Option<State> {
-        let place = (0..state.queue.len()).find(|place| {
-            let who = state.queue[*place].execution;
-            self.bind(&mut state, who, execution)
-        });
-        let mut next = match place {
-            Some(place) => match position {
-                Some(position) => at(place + 1, position as usize, state)?,
-                None => state,
-            },
-            None => Some(state).filter(|state| state.hides)?,
+    fn waits(&self, state: State, execution: Name, position: Option<u32>, seen: Seen) -> Vec<State> {
+        let place = |place: usize| {
+            let mut next = state.clone();
+            let is_it = self.bind(&mut next, state.queue[place].execution, execution);
+            match position {
+                _ if !is_it => None,
+                Some(position) => at(place + 1, position as usize, next),
+                None => Some(next),
+            }
         };
-        if seen.revision < next.floor {
-            return None;
+        let mut next: Vec<State> = (0..state.queue.len()).filter_map(place).collect();
+        if next.is_empty() && state.hides && state.place(Who::Named(execution)).is_none() {
+            next.push(state);
         }
-        (next.floor, next.settled) = (seen.revision, seen.revision);
-        Some(next)
+        next.retain(|state| seen.revision >= state.floor);
+        next.iter_mut().for_each(|state| (state.floor, state.settled) = (seen.revision, seen.revision));
+        next
     }
 }

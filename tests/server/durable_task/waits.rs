@@ -228,12 +228,10 @@ async fn whose_time_is_over_is_told_so() {
     // A transport that does not look at the time: only the server does.
     let transport = legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http::<tonic::body::Body>();
     let mut client = TaskHubSidecarServiceClient::with_origin(transport, server.address.parse().expect("an address"));
-    for id in ["i", "never"] {
-        let mut request = Request::new(asked(id, false));
-        request.metadata_mut().insert("grpc-timeout", "150m".parse().expect("a header"));
-        let refused = client.wait_for_instance_completion(request).await.expect_err("its time is over");
-        assert_eq!(refused.code(), Code::DeadlineExceeded, "{id}: {refused:?}");
-    }
+    let mut request = Request::new(asked("i", false));
+    request.metadata_mut().insert("grpc-timeout", "2S".parse().expect("a header"));
+    let refused = client.wait_for_instance_completion(request).await.expect_err("its time is over");
+    assert_eq!(refused.code(), Code::DeadlineExceeded, "{refused:?}");
     until_waiting(&server, 0).await;
 }
 

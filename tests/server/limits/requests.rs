@@ -134,7 +134,7 @@ fn of_starts() -> Vec<Limit> {
         limit("version", "64", "65", starting(|r| r.version = a(64)), starting(|r| r.version = a(65))),
         limit("conflict_policy", "COALESCE (5)", "6", conflict(5), conflict(6)),
         limit("conflict_policy", "FAIL (1)", "-1", conflict(0), conflict(-1)),
-        limit("worker_kind", "NATIVE (2)", "3", kind(2), kind(3)),
+        limit("worker_kind", "DURABLE_TASK (3)", "4", kind(3), kind(4)),
         limit(
             "replaceable_statuses.statuses[1]",
             "COMPLETED (4)",

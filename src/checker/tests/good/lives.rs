@@ -121,3 +121,35 @@ fn the_server_sweeps_where_it_is_told_to() {
     tale.is_good_by(&Rules { sweeps: true, ..Rules::default() });
     assert!(!tale.verdict().is_clean());
 }
+
+/// A call that changed nothing where it came first was taken to have come first; then nothing explained what it did.
+#[test]
+fn a_resumption_that_overlaps_its_suspension() {
+    Tale::new()
+        .call("a", 4..11, fail(), started("e1"))
+        .call("a", 14..24, suspend(), Answer::Suspended { seen: None })
+        .call("b", 20..36, resume(), Answer::Resumed { seen: None })
+        .watch(
+            "w",
+            0,
+            Some(0),
+            &[
+                transition(20, 1, seen("e1", Pending, 1)),
+                transition(28, 2, seen("e1", Suspended, 2)),
+                transition(36, 3, seen("e1", Pending, 3)),
+            ],
+        )
+        .is_good();
+}
+
+/// What others had seen of the life before was missed in the eyes of the checker by a watcher that came after the purge.
+#[test]
+fn who_comes_after_a_purge_has_missed_nothing() {
+    Tale::new()
+        .call("a", 1..2, fail(), started("e1"))
+        .call("a", 3..4, terminate(), ended())
+        .call("a", 5..6, purge(), Answer::Purged)
+        .watch("v", 0, Some(0), &[transition(2, 1, seen("e1", Pending, 1))])
+        .watch_to("w", 7, None, &[], Some((20, Closing::Quiet)))
+        .is_good();
+}

@@ -176,3 +176,14 @@ fn a_former_execution_is_seen_as_it_was() {
         .status("a", 15..16, seen("e2", Running, 6))
         .is_good();
 }
+
+/// Two starts waited that nobody was told of: the first one was taken for the one that was seen in the second place.
+#[test]
+fn of_two_unanswered_starts_that_wait_either_may_be_the_one_that_is_seen() {
+    Tale::new()
+        .call("a", 1..2, fail(), started("e1"))
+        .open("b", 3, once(Policy::Queue, "r"))
+        .open("c", 5, once(Policy::Queue, "s"))
+        .call("d", 7..8, status_of("e3"), Answer::Waiting { position: 2, seen: seen("e3", Pending, 9) })
+        .is_good();
+}

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
 
-/// So much earlier than the caller's time is over it is told so: else the transport below would say that the call was
-/// cancelled, which SDKs take for something else.
-const MARGIN: Duration = Duration::from_millis(10);
+/// The caller is told so a little before its time is over: else the transport below, whose clock began earlier, would say
+/// that the call was cancelled, which SDKs take for something else. A tenth of its time, and at most this.
+const MARGIN_MAX: Duration = Duration::from_millis(250);
 
 /// As long as the caller says; for ever if it does not.
 pub fn patience(metadata: &MetadataMap) -> Duration {
     let given = metadata.get("grpc-timeout").and_then(|given| given.to_str().ok());
-    given.and_then(parse).map_or(Duration::MAX, |given| given.saturating_sub(MARGIN))
+    given.and_then(parse).map_or(Duration::MAX, |given| given - (given / 10).min(MARGIN_MAX))
 }
 
 /// At most eight digits and a unit.

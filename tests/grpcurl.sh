@@ -43,7 +43,9 @@ call() {
     [ "$code" -eq "$expected" ] || { failed=$((failed + 1)); printf 'FAILED: grpcurl %s: %s\n' "$*" "$said"; }
 }
 
-"$soloist" serve --listen 127.0.0.1:0 --data-dir "$folder/data" --log-format json 2>"$folder/log" >/dev/null &
+# It is there before anybody reads it.
+: >"$folder/log"
+"$soloist" serve --listen 127.0.0.1:0 --data-dir "$folder/data" --log-format json 2>>"$folder/log" >/dev/null &
 server=$!
 # The port is free because the system chose it; the log names it once calls are taken.
 for _ in $(seq 600); do

@@ -31,7 +31,9 @@ checked() {
     echo "promtool: ok: $1"
 }
 
-"$soloist" dev --listen 127.0.0.1:0 --data-dir "$folder/data" --log-format json 2>"$folder/log" >/dev/null &
+# It is there before anybody reads it.
+: >"$folder/log"
+"$soloist" dev --listen 127.0.0.1:0 --data-dir "$folder/data" --log-format json 2>>"$folder/log" >/dev/null &
 server=$!
 for _ in $(seq 600); do
     address=$(sed -n '/"ready"/s/.*"address":"\([^"]*\)".*/\1/p' "$folder/log")

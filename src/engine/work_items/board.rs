@@ -1,7 +1,7 @@
 //! Who gets which work item: items that wait, streams that have room, and which stream has what.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -71,6 +71,8 @@ pub struct Sent {
     pub execution: ExecutionId,
     pub spec: Arc<Spec>,
     pub notes: Vec<Note>,
+    /// The actions that have sent events in earlier turns.
+    pub events_sent: BTreeSet<i32>,
     pub through: u64,
     pub began_at: Timestamp,
 }

@@ -104,6 +104,8 @@ impl Outcome<'_> {
                 self.actions.push(Action::CreateTimer { id, fire_at: due });
             }
             Some(Type::CreateSubOrchestration(child)) => self.start_child(id, child)?,
+            // The Java package takes no notice that an event was sent, and asks for it anew with each turn.
+            Some(Type::SendEvent(_)) if self.sent.events_sent.contains(&id) => {}
             Some(Type::SendEvent(send)) => {
                 let target = send.instance.unwrap_or_default();
                 let execution = target.execution_id.filter(|id| !id.is_empty()).map(|id| ExecutionId::parse(&id));

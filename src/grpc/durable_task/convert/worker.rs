@@ -107,10 +107,12 @@ pub fn turn(
     new_events.extend(incoming);
     let past_events = content.past.iter().map(|note| pb::HistoryEvent::decode(&**note));
     let past_events = past_events.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    let has_sent = |event: &&pb::HistoryEvent| matches!(event.event_type, Some(EventType::EventSent(_)));
     let sent = Sent {
         execution: execution.id,
         spec: execution.spec.clone(),
         notes: new_events.iter().map(note).collect(),
+        events_sent: past_events.iter().filter(has_sent).map(|event| event.event_id).collect(),
         through: content.through,
         began_at,
     };

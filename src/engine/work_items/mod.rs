@@ -112,7 +112,9 @@ impl Engine {
         let (arrival, number): (Arrival, u64) = (offer.arrival, offer.row);
         let found = self.shared.read(move |store| {
             let rows = store.read(Table::History, arrival, number, 1)?;
-            rows.into_iter().find(|row| row.key.number == number).map_or(Ok(None), |row| note(&row))
+            let row = rows.into_iter().find(|row| row.key.number == number);
+            let event = row.map_or(Ok(None), |row| note(&row))?;
+            event.map(Some).ok_or_else(|| missing(Table::History, arrival, number))
         });
         let found = found.await;
         if self.shared.is_wanted(item) { found } else { Ok(None) }

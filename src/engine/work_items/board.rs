@@ -237,15 +237,15 @@ impl WorkItems {
     }
 
     /// Its worker won't do it. Answers when it will be offered again, and what takes its place.
-    pub(super) fn abandon(&self, token: CompletionToken, now: Steady) -> Option<(Arc<Item>, Steady, Vec<Match>)> {
+    pub(super) fn abandon(&self, token: CompletionToken, now: Steady) -> Option<(Steady, Vec<Match>)> {
         let mut board = self.board.lock();
         let out = board.take_out(token)?;
         let key = out.item.item_key();
         let (strikes, by) = board.strikes.entry(key.clone()).or_insert((0, out.stream));
         let due = now + rest(*strikes);
         (*strikes, *by) = (*strikes + 1, out.stream);
-        board.resting.insert(key, (due, out.item.clone()));
-        Some((out.item, due, board.fill(out.stream)))
+        board.resting.insert(key, (due, out.item));
+        Some((due, board.fill(out.stream)))
     }
 
     /// Offers what has rested for long enough. Answers when the next one will have.

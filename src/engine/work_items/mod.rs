@@ -184,15 +184,22 @@ impl Engine {
 
     /// The worker won't do it: somebody is asked again, after a rest.
     pub fn abandon(&self, token: CompletionToken) {
-        let now = self.shared.clock.now().steady;
-        let Some((item, due, matches)) = self.shared.work_items.abandon(token, now) else { return };
-        if let Work::Turn = item.work {
-            let mut effects = self.shared.partition(&item.key).release_turn(&item.key, token);
+        let shared = &self.shared;
+        let Some(Out { item, .. }) = shared.work_items.out(token) else { return };
+        // The turn is free before it rests: a stream that comes meanwhile takes what rests, and must find it free.
+        let mut effects = match item.work {
+            Work::Turn => shared.partition(&item.key).release_turn(&item.key, token),
+            Work::Activity(_) => Vec::new(),
+        };
+        let abandoned = shared.work_items.abandon(token, shared.clock.now().steady);
+        if abandoned.is_some() {
             effects.retain(|effect| !matches!(effect, Effect::OfferTurn(_)));
-            self.shared.effects(&item.key, effects);
         }
-        self.shared.timers.arm(item.key.clone(), due);
-        self.shared.hand_out(matches);
+        shared.effects(&item.key, effects);
+        if let Some((due, matches)) = abandoned {
+            shared.timers.arm(item.key.clone(), due);
+            shared.hand_out(matches);
+        }
     }
 
     /// A work item never reached its worker, or is to be told anew.

@@ -282,10 +282,12 @@ impl Shared {
                 let effects = self.partition(&item.key).release_turn(&item.key, token);
                 self.effects(&item.key, effects);
             }
-            Work::Activity(_) => {
+            Work::Activity(_) if self.is_wanted(item) => {
                 let matches = self.work_items.offer_again(item);
                 self.hand_out(matches);
             }
+            // Nobody would withdraw it.
+            Work::Activity(_) => {}
         }
     }
 

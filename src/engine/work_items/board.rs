@@ -293,7 +293,8 @@ impl WorkItems {
             Some(Work::Activity(offer)) => offer.id == id,
             Some(Work::Turn) | None => false,
         };
-        board.out_by.range(all).map(|(_, token)| *token).find(is_it)
+        // A former execution may have used the number too, and its worker may be at it still.
+        board.out_by.range(all).rev().map(|(_, token)| *token).find(is_it)
     }
 
     /// Whether a stream takes turns of this orchestration.

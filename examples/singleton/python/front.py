@@ -3,6 +3,7 @@
 Usage: SOLOIST_SERVER=http://localhost:4001 FRONT_PORT=7071 ./run.sh front
 """
 
+import contextlib
 import json
 import os
 import random
@@ -101,4 +102,5 @@ if __name__ == "__main__":
     with grpc.insecure_channel(urlsplit(SERVER).netloc) as channel, Server(("127.0.0.1", PORT), Front) as server:
         server.soloist = OrchestrationServiceStub(channel)
         print(f"http://127.0.0.1:{PORT}/orchestrators/{{functionName}}/{{instanceId}}")
-        server.serve_forever()
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()

@@ -46,6 +46,8 @@ def main(instance_id):
                 print(item.sequence, status, item.status.execution_id, flush=True)
         except grpc.RpcError as error:
             sys.exit(error.details())
+        except KeyboardInterrupt:
+            pass  # enough seen
 
 
 if __name__ == "__main__":

@@ -37,6 +37,16 @@ PATIENCE, STORIES_MAX, PREPARE_MAX = 60, 300, 900
 CALLERS = 100
 GENERATIONS = 20
 FAST = {"waitSeconds": 0.05}
+PAYLOAD = {
+    "id",
+    "statusQueryGetUri",
+    "sendEventPostUri",
+    "terminatePostUri",
+    "purgeHistoryDeleteUri",
+    "restartPostUri",
+    "suspendPostUri",
+    "resumePostUri",
+}
 
 Answer = collections.namedtuple("Answer", "code headers body")
 
@@ -145,9 +155,7 @@ def links(answer, instance):
     payload = json.loads(answer.body)
     equal(payload["id"], instance, "the id of the payload")
     equal(answer.headers["location"], payload["statusQueryGetUri"], "the Location")
-    missing = {
-        "sendEventPostUri", "terminatePostUri", "purgeHistoryDeleteUri", "restartPostUri", "suspendPostUri", "resumePostUri"
-    } - set(payload)
+    missing = PAYLOAD - set(payload)
     assert not missing, f"not in the payload: {missing}"
     return payload
 
@@ -158,7 +166,8 @@ def status(payload):
 
 def ends_as(payload, wanted):
     """The status once it has ended."""
-    found = until("it has ended", lambda: status(payload) if call("GET", payload["statusQueryGetUri"]).code == 200 else None)
+    url = payload["statusQueryGetUri"]
+    found = until("it has ended", lambda: status(payload) if call("GET", url).code == 200 else None)
     equal(found["runtimeStatus"], wanted, f"the status of {found}")
     return found
 
@@ -187,12 +196,12 @@ def eternal_one_stays_one(stage):
     """One execution follows the other; none comes back, and callers are refused in all of them."""
     payload = stage.race("refresh", "cache", FAST)
     stage.watch = stage.sample("watch", "cache")
+    live = f"http://{stage.address}/runtime/webhooks/durabletask/instances?runtimeStatus=Pending,Running"
 
     def enough():
         answer = stage.post("refresh", "cache", FAST)
         equal(answer.code, 409, f"the code of '{answer.body}', between generations")
-        live = call("GET", f"http://{stage.address}/runtime/webhooks/durabletask/instances?runtimeStatus=Pending,Running")
-        equal([each["instanceId"] for each in json.loads(live.body)], ["cache"], "what is live")
+        equal([each["instanceId"] for each in json.loads(call("GET", live).body)], ["cache"], "what is live")
         assert stage.watch.poll() is None, "the watch has ended"
         return in_turn(stage.transitions("cache")) > GENERATIONS
 
@@ -242,8 +251,10 @@ def starts_again(stage):
     first = until("it has begun", lambda: generation(payload))
     assert first < GENERATIONS, f"it goes on with the generation {first} of the one that was terminated"
     equal(stage.post("refresh", "cache", FAST).code, 409, "the code while it runs")
-    equal(call("POST", payload["sendEventPostUri"].replace("{eventName}", "hello"), "1").code, 202, "the code of an event")
-    equal(call("POST", payload["terminatePostUri"].replace("{text}", "enough")).code, 202, "the code of a terminate")
+    event = payload["sendEventPostUri"].replace("{eventName}", "hello")
+    equal(call("POST", event, "1").code, 202, "the code of an event")
+    terminate = payload["terminatePostUri"].replace("{text}", "enough")
+    equal(call("POST", terminate).code, 202, "the code of a terminate")
     ends_as(payload, "Terminated")
 
 

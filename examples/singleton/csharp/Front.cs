@@ -3,7 +3,9 @@ using Grpc.Core;
 using Grpc.Net.Client;
 using Soloist.V1;
 
-/// <summary>The HTTP front: POST /orchestrators/{functionName}/{instanceId} starts a singleton, or answers 409.</summary>
+/// <summary>
+/// The HTTP front: POST /orchestrators/{functionName}/{instanceId} starts a singleton, or answers 409.
+/// </summary>
 static class Front
 {
     // Before each further attempt.
@@ -75,7 +77,9 @@ static class Front
         });
     }
 
-    /// <summary>Checks and starts in one step: of any number of callers at the same moment, one has started it.</summary>
+    /// <summary>
+    /// Checks and starts in one step: of any number of callers at the same moment, one has started it.
+    /// </summary>
     static async Task StartAsync(
         OrchestrationService.OrchestrationServiceClient soloist, string functionName, string instanceId, string body)
     {

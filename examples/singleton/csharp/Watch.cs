@@ -5,7 +5,9 @@ using Soloist.V1;
 /// <summary>Prints every transition of an instance until it has ended, over lost connections.</summary>
 static class Watch
 {
-    /// <summary>A stream that breaks is followed by one from where it broke: each transition once and in order.</summary>
+    /// <summary>
+    /// A stream that breaks is followed by one from where it broke: each transition once and in order.
+    /// </summary>
     public static async Task<int> RunAsync(string server, string instanceId)
     {
         using GrpcChannel channel = GrpcChannel.ForAddress(server);

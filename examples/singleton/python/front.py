@@ -29,7 +29,7 @@ HTTP_CODES = {
 
 
 def start(soloist, function_name, instance_id, body):
-    """Checks and starts in one step: of any number of callers at the same moment, one is told that it has started it."""
+    """Checks and starts in one step: of any number of callers at the same moment, one has started it."""
     request = StartSingletonRequest(
         instance_id=instance_id,
         function_name=function_name,

@@ -59,7 +59,8 @@ done
 orchestration=soloist.v1.OrchestrationService
 
 call 0 "$address" list
-check "list names the services" $orchestration soloist.v1.WorkerService soloist.v1.MaintenanceService grpc.health.v1.Health
+check "list names the services" $orchestration soloist.v1.WorkerService soloist.v1.MaintenanceService grpc.health.v1.Health \
+    TaskHubSidecarService
 call 0 "$address" list $orchestration
 check "list names the methods" $orchestration.StartSingleton $orchestration.WatchStatus
 call 0 "$address" describe $orchestration

@@ -1,4 +1,4 @@
-//! Clients of the Durable Task SDKs: other words for the same instances.
+//! Clients and workers of the Durable Task SDKs: other words for the same instances.
 
 mod both;
 mod control;
@@ -10,6 +10,7 @@ mod reuse;
 mod sight;
 mod starts;
 mod waits;
+mod workers;
 
 use std::collections::BTreeMap;
 

@@ -44,6 +44,7 @@ async fn from_the_beginning_to_the_end() {
         EventType::ExecutionSuspended(suspended),
         EventType::ExecutionResumed(resumed),
         EventType::ExecutionTerminated(terminated),
+        EventType::ExecutionCompleted(completed),
     ] = told.as_slice()
     else {
         panic!("{told:?}")
@@ -56,7 +57,7 @@ async fn from_the_beginning_to_the_end() {
     );
     assert_eq!((raised.name.as_str(), &raised.input, &started.input), ("Go", &None, &None));
     assert_eq!((suspended.input.as_deref(), resumed.input.as_deref()), (None, Some("go on")));
-    assert_eq!(terminated.input.as_deref(), Some("bye"));
+    assert_eq!((terminated.input.as_deref(), completed.result.as_deref()), (Some("bye"), Some("bye")));
 
     let mut worker = RawWorker::join(&server, "w", &["f"], 1).await;
     for (id, fails) in [("completes", false), ("fails", true)] {

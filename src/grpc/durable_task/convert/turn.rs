@@ -26,28 +26,32 @@ pub fn completed_turn(
     key: &InstanceKey,
     token: CompletionToken,
     sent: &Sent,
+    payload_bytes_max: usize,
     response: pb::OrchestratorResponse,
 ) -> CompleteTurn {
-    let mut outcome = Outcome { engine, key, sent, now: engine.now(), notes: sent.notes.clone(), actions: Vec::new() };
+    let (now, notes) = (engine.now(), sent.notes.clone());
+    let mut outcome = Outcome { engine, key, sent, payload_bytes_max, now, notes, actions: Vec::new() };
     let (completions, others): (Vec<_>, Vec<_>) = response
         .actions
         .into_iter()
         .partition(|action| matches!(action.orchestrator_action_type, Some(Type::CompleteOrchestration(_))));
     // In whichever order they come, the first completion counts, after everything else.
     let done: Result<Option<Ending>, String> = (|| {
+        outcome.fits("the custom status", response.custom_status.as_deref())?;
         for action in others {
             outcome.act(action)?;
         }
         completions.into_iter().next().map(|action| outcome.end(action)).transpose()
     })();
     let ending = done.unwrap_or_else(|wrong| Some(outcome.fail(wrong)));
+    let custom_status = response.custom_status.filter(|text| text.len() <= payload_bytes_max);
     let Outcome { notes, actions, .. } = outcome;
     CompleteTurn {
         token,
         notes,
         through: sent.through,
         began_at: sent.began_at,
-        custom_status: response.custom_status.map(|text| Some(Payload::from(text)).filter(|text| !text.is_empty())),
+        custom_status: custom_status.map(|text| Some(Payload::from(text)).filter(|text| !text.is_empty())),
         trace: response.orchestration_trace_context.map(|trace| trace.encode_to_vec().into()),
         actions,
         ending,
@@ -59,6 +63,7 @@ struct Outcome<'a> {
     engine: &'a Engine,
     key: &'a InstanceKey,
     sent: &'a Sent,
+    payload_bytes_max: usize,
     now: Timestamp,
     notes: Vec<Note>,
     actions: Vec<Action>,
@@ -70,11 +75,16 @@ impl Outcome<'_> {
         self.notes.len() as u64 - 1
     }
 
+    fn fits(&self, what: &str, payload: Option<&str>) -> Result<(), String> {
+        super::worker::fits(what, payload, self.payload_bytes_max)
+    }
+
     fn act(&mut self, action: pb::OrchestratorAction) -> Result<(), String> {
         let id = action.id;
         match action.orchestrator_action_type {
             Some(Type::ScheduleTask(task)) => {
                 let (name, version) = (name(&task.name)?, task.version.clone().unwrap_or_default());
+                self.fits(&format!("the input of the activity '{name}'"), task.input.as_deref())?;
                 let note = self.note(
                     id,
                     EventType::TaskScheduled(pb::TaskScheduledEvent {
@@ -100,6 +110,7 @@ impl Outcome<'_> {
                 let target = send.instance.unwrap_or_default();
                 let execution = target.execution_id.filter(|id| !id.is_empty()).map(|id| ExecutionId::parse(&id));
                 let (to, name) = (InstanceId::parse(&target.instance_id), name(&send.name)?);
+                self.fits(&format!("the event '{name}'"), send.data.as_deref())?;
                 self.note(
                     id,
                     EventType::EventSent(pb::EventSentEvent {
@@ -115,6 +126,7 @@ impl Outcome<'_> {
                 }
             }
             Some(Type::TerminateOrchestration(terminate)) => {
+                self.fits("the output of a termination", terminate.reason.as_deref())?;
                 if let Ok(to) = InstanceId::parse(&terminate.instance_id) {
                     let output = terminate.reason.map(Payload::from);
                     self.actions.push(Action::Terminate { to, output, recurse: terminate.recurse });
@@ -137,6 +149,7 @@ impl Outcome<'_> {
         let instance = InstanceId::parse(&instance_id)
             .map_err(|wrong| format!("the sub-orchestration's id '{instance_id}' {wrong}"))?;
         let function = name(&child.name)?;
+        self.fits(&format!("the input of the sub-orchestration '{instance_id}'"), child.input.as_deref())?;
         let spec = Spec {
             version: child.version.clone().unwrap_or_default(),
             tags: child.tags.clone(),
@@ -166,6 +179,11 @@ impl Outcome<'_> {
         };
         let status = OrchestrationStatus::try_from(complete.orchestration_status)
             .map_err(|_| format!("an orchestration can't end with status {}", complete.orchestration_status))?;
+        let what = match status {
+            OrchestrationStatus::ContinuedAsNew => "the input of the next execution",
+            _ => "the output",
+        };
+        self.fits(what, complete.result.as_deref())?;
         let result = complete.result.clone().map(Payload::from);
         let ending = match status {
             OrchestrationStatus::ContinuedAsNew => return self.continue_as_new(complete),

@@ -210,11 +210,23 @@ pub fn activity(
 }
 
 /// What an activity's worker says of it.
-pub fn outcome(response: pb::ActivityResponse) -> TaskOutcome {
-    match response.failure_details {
-        Some(details) => failed(failure(&details)),
-        None => TaskOutcome::Completed { result: response.result.map(Arc::from) },
+pub fn outcome(response: pb::ActivityResponse, payload_bytes_max: usize) -> TaskOutcome {
+    if let Some(details) = response.failure_details {
+        return failed(failure(&details));
     }
+    match fits("the activity's output", response.result.as_deref(), payload_bytes_max) {
+        Ok(()) => TaskOutcome::Completed { result: response.result.map(Arc::from) },
+        Err(wrong) => failed(Failure::declared("PayloadTooLarge", wrong)),
+    }
+}
+
+/// Whether the server takes a payload that a worker sends. A larger one could not be told to the next worker.
+pub fn fits(what: &str, payload: Option<&str>, bytes_max: usize) -> Result<(), String> {
+    let bytes = payload.map_or(0, str::len);
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    Err(format!("{what} has {bytes} bytes, and this server takes {bytes_max} bytes at most"))
 }
 
 pub fn failed(failure: Failure) -> TaskOutcome {

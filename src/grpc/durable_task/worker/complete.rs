@@ -26,7 +26,7 @@ pub async fn complete_turn(door: &Door, hub: &TaskHub, response: pb::Orchestrato
         engine.take_back_item(token);
         return Ok(());
     }
-    let turn = convert::completed_turn(engine, &out.item.key, token, sent, response);
+    let turn = convert::completed_turn(engine, &out.item.key, token, sent, door.payload_bytes_max, response);
     settle(engine.complete_turn(out.item.key.clone(), turn).await)
 }
 
@@ -38,7 +38,7 @@ pub async fn complete_activity(door: &Door, hub: &TaskHub, response: pb::Activit
     };
     let out = token.and_then(|token| engine.item_out(token).map(|out| (token, out)));
     let Some((token, out)) = out else { return Ok(()) };
-    settle(engine.end_activity(&out, token, convert::outcome(response)).await)
+    settle(engine.end_activity(&out, token, convert::outcome(response, door.payload_bytes_max)).await)
 }
 
 pub fn abandon(door: &Door, token: &str) {

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The published Durable Task package for JavaScript, as client and as worker, against a real server.
+# Usage: tests/sdk/javascript/run.sh BINARY [STORY...]
+# Without stories: all of them.
+set -euo pipefail
+
+[ $# -ge 1 ] || { echo "usage: $0 BINARY [STORY...]" >&2; exit 2; }
+soloist="$(realpath "$1")"
+shift
+here="$(cd "$(dirname "$0")" && pwd)"
+NODE_PATH="$("$here/prepare.sh")"
+export NODE_PATH
+
+exec timeout 300 node "$here/main.js" "$soloist" "$@"

@@ -1,0 +1,167 @@
+//! The server is killed: what was acknowledged goes on where it was, each effect once.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use soloist::proto::durable_task::{self as pb, OrchestrationStatus, history_event::EventType, work_item::Request};
+
+use super::hand::{Activity, Turn, Worker, after, child, completed, kind, schedule, send, timer, within};
+use crate::{
+    durable_task::{create, creation, sidecar},
+    support::{Server, seed::Seed},
+};
+
+const FIRST: [&str; 2] = ["OrchestratorStarted", "ExecutionStarted"];
+
+#[tokio::test]
+async fn everything_that_was_scheduled_is_there_after_a_kill() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path());
+    let mut worker = Worker::join(&server).await;
+    create(&mut worker.sidecar, "i").await;
+    let actions = vec![schedule(1, "act"), timer(2, after(Duration::from_millis(50))), child(3, "c")];
+    worker.play("i", &FIRST, actions).await;
+    server.kill();
+    drop(worker);
+
+    let server = Server::start(folder.path());
+    let mut worker = Worker::join(&server).await;
+    let mut told = BTreeMap::new();
+    while told.len() < 3 {
+        match worker.item().await {
+            (Request::ActivityRequest(request), token) => {
+                worker.done(&Activity { request, token }, Some("1")).await;
+            }
+            (Request::OrchestratorRequest(request), token) => {
+                let turn = Turn { request, token };
+                let actions = if turn.request.instance_id == "c" { vec![completed(1, Some("3"))] } else { Vec::new() };
+                for event in turn.request.new_events.iter().filter(|_| turn.request.instance_id == "i") {
+                    *told.entry(kind(event)).or_insert(0) += 1;
+                }
+                told.remove("OrchestratorStarted");
+                worker.complete(&turn, actions).await;
+            }
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+    let expected = [("SubOrchestrationInstanceCompleted", 1), ("TaskCompleted", 1), ("TimerFired", 1)];
+    assert_eq!(told, BTreeMap::from(expected));
+}
+
+/// What a mixed crowd of orchestrations comes to over kills at random moments.
+const ORCHESTRATIONS: usize = 60;
+const KILLS: usize = 6;
+
+/// Decides what an orchestrator does next from its whole history, as an SDK would by replaying: two activities at once,
+/// a timer, a child, an event to itself, then the end with the sum of what it was told.
+fn next(request: &pb::OrchestratorRequest) -> Vec<pb::OrchestratorAction> {
+    let all: Vec<&pb::HistoryEvent> = request.past_events.iter().chain(&request.new_events).collect();
+    let count = |name: &str| all.iter().filter(|event| kind(event) == name).count();
+    let is_child = request.instance_id.contains("-child");
+    if is_child {
+        return match (count("TaskScheduled"), count("TaskCompleted")) {
+            (0, _) => vec![schedule(1, "act")],
+            (_, 1) => vec![completed(2, Some("5"))],
+            _ => Vec::new(),
+        };
+    }
+    let id = &request.instance_id;
+    if count("TaskScheduled") == 0 {
+        return vec![schedule(1, "act"), schedule(2, "act")];
+    }
+    if count("TaskCompleted") < 2 {
+        return Vec::new();
+    }
+    if count("TimerCreated") == 0 {
+        return vec![timer(3, after(Duration::from_millis(5)))];
+    }
+    if count("TimerFired") == 0 {
+        return Vec::new();
+    }
+    if count("SubOrchestrationInstanceCreated") == 0 {
+        return vec![child(4, &format!("{id}-child")), send(5, id, "tick", Some("1"))];
+    }
+    if count("SubOrchestrationInstanceCompleted") == 0 || count("EventRaised") == 0 {
+        return Vec::new();
+    }
+    let told = all.iter().map(|event| match &event.event_type {
+        Some(EventType::TaskCompleted(done)) => number(&done.result),
+        Some(EventType::SubOrchestrationInstanceCompleted(done)) => number(&done.result),
+        Some(EventType::EventRaised(raised)) => number(&raised.input),
+        _ => 0,
+    });
+    vec![completed(6, Some(&told.sum::<i64>().to_string()))]
+}
+
+fn number(text: &Option<String>) -> i64 {
+    text.as_deref().and_then(|text| text.parse().ok()).expect("a number")
+}
+
+/// Works until its stream ends.
+async fn work(server: &Server) -> Option<()> {
+    let mut sidecar = sidecar(server).await;
+    let mut stream = sidecar.get_work_items(pb::GetWorkItemsRequest::default()).await.ok()?.into_inner();
+    while let Ok(Some(item)) = stream.message().await {
+        let token = item.completion_token;
+        match item.request? {
+            Request::OrchestratorRequest(request) => {
+                let turn = Turn { request, token };
+                let response = super::hand::response(&turn, next(&turn.request));
+                sidecar.complete_orchestrator_task(response).await.ok()?;
+            }
+            Request::ActivityRequest(request) => {
+                let response = pb::ActivityResponse {
+                    instance_id: request.orchestration_instance.unwrap_or_default().instance_id,
+                    task_id: request.task_id,
+                    result: Some("2".into()),
+                    failure_details: None,
+                    completion_token: token,
+                };
+                sidecar.complete_activity_task(response).await.ok()?;
+            }
+            _ => {}
+        }
+    }
+    Some(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orchestrations_come_to_the_right_end_over_kills() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut random = Seed::print("orchestrations_come_to_the_right_end_over_kills");
+    let ids: Vec<String> = (0..ORCHESTRATIONS).map(|n| format!("i{n}")).collect();
+    let mut begun = 0;
+    for kill in 0..=KILLS {
+        let server = Server::start(folder.path());
+        let mut sidecar = sidecar(&server).await;
+        let until = if kill == KILLS { ORCHESTRATIONS } else { ORCHESTRATIONS * (kill + 1) / (KILLS + 1) };
+        let (one, other) = (work(&server), work(&server));
+        let client = async {
+            for id in &ids[begun..until] {
+                let request = pb::CreateInstanceRequest { tags: [].into(), ..creation("f", id) };
+                sidecar.start_instance(request).await.expect("it is free");
+            }
+            if kill < KILLS {
+                // So many ends are waited for: the moment is another one each time.
+                let some = random.below(10) as usize;
+                for id in ids[..until].iter().rev().take(some) {
+                    let request = pb::GetInstanceRequest { instance_id: id.clone(), get_inputs_and_outputs: false };
+                    within("an end", sidecar.wait_for_instance_completion(request)).await.expect("an answer");
+                }
+                return;
+            }
+            for id in &ids {
+                let request = pb::GetInstanceRequest { instance_id: id.clone(), get_inputs_and_outputs: true };
+                let ended = within("an end", sidecar.wait_for_instance_completion(request)).await.expect("an answer");
+                let state = ended.into_inner().orchestration_state.expect("it is there");
+                assert_eq!(state.orchestration_status(), OrchestrationStatus::Completed, "{id}");
+                assert_eq!(state.output.as_deref(), Some("10"), "{id}: each event once");
+            }
+        };
+        tokio::select! {
+            () = client => {}
+            _ = async { tokio::join!(one, other) } => panic!("the workers have left"),
+        }
+        begun = until;
+        if kill < KILLS { server.kill() } else { assert!(server.stop().await.0.success()) }
+    }
+}

@@ -1,0 +1,105 @@
+//! Custom statuses, absent and empty texts, and failures.
+
+use soloist::proto::durable_task::{self as pb, OrchestrationStatus};
+
+use super::hand::{Worker, broken, completed, ended, failed, response, schedule};
+use crate::{
+    durable_task::{create, creation, state},
+    support::Server,
+};
+
+const FIRST: [&str; 2] = ["OrchestratorStarted", "ExecutionStarted"];
+
+/// Absent is unchanged, present and empty is cleared.
+#[tokio::test]
+async fn a_custom_status_is_set_kept_and_cleared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path());
+    let mut worker = Worker::join(&server).await;
+    let mut sidecar = worker.sidecar.clone();
+    create(&mut sidecar, "i").await;
+    let steps = [(Some("\"half\""), Some("\"half\"")), (None, Some("\"half\"")), (Some(""), None), (Some(""), None)];
+    for (n, (said, shown)) in (0..).zip(steps) {
+        let turn = worker.turn().await;
+        let custom_status = said.map(String::from);
+        worker.respond(pb::OrchestratorResponse { custom_status, ..response(&turn, vec![schedule(n, "act")]) }).await;
+        assert_eq!(state(&mut sidecar, "i").await.custom_status.as_deref(), shown, "step {n}");
+        let activity = worker.activity().await;
+        worker.done(&activity, None).await;
+    }
+    let turn = worker.turn().await;
+    let custom_status = Some("\"last\"".to_owned());
+    worker.respond(pb::OrchestratorResponse { custom_status, ..response(&turn, vec![completed(9, None)]) }).await;
+    assert_eq!(worker.until_ended("i").await.custom_status.as_deref(), Some("\"last\""));
+}
+
+#[tokio::test]
+async fn absent_and_empty_texts_are_kept_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path());
+    let mut worker = Worker::join(&server).await;
+    for (id, text) in [("absent", None), ("empty", Some(""))] {
+        let request = pb::CreateInstanceRequest { input: text.map(String::from), ..creation("f", id) };
+        worker.sidecar.clone().start_instance(request).await.expect("it is free");
+        worker.play(id, &FIRST, vec![completed(1, text)]).await;
+        let ended = worker.until_ended(id).await;
+        assert_eq!((ended.input.as_deref(), ended.output.as_deref()), (text, text));
+    }
+}
+
+/// All that a worker says of a failure is kept, for the orchestrator and for clients.
+#[tokio::test]
+async fn a_failure_is_told_as_it_was_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path());
+    let mut worker = Worker::join(&server).await;
+    create(&mut worker.sidecar, "i").await;
+    worker.play("i", &FIRST, vec![schedule(1, "act")]).await;
+    let activity = worker.activity().await;
+    worker.ended(&activity, None, Some(broken("Activity"))).await;
+    let turn = worker.turn().await;
+    let Some(pb::history_event::EventType::TaskFailed(told)) = &turn.request.new_events[1].event_type else {
+        panic!("{turn:?}")
+    };
+    assert_eq!(told.failure_details, Some(broken("Activity")));
+    worker.complete(&turn, vec![failed(2, broken("Orchestrator"))]).await;
+    let seen = worker.until_ended("i").await;
+    assert_eq!(seen.orchestration_status(), OrchestrationStatus::Failed);
+    assert_eq!(seen.failure_details, Some(broken("Orchestrator")));
+    // Details that are there but say nothing are a failure all the same.
+    create(&mut worker.sidecar, "j").await;
+    worker.play("j", &FIRST, vec![schedule(1, "act")]).await;
+    let activity = worker.activity().await;
+    worker.ended(&activity, Some("result"), Some(pb::TaskFailureDetails::default())).await;
+    worker.play("j", &["OrchestratorStarted", "TaskFailed"], vec![completed(2, None)]).await;
+}
+
+/// Actions come in any order, the first completion counts, and what can't be done is said.
+#[tokio::test]
+async fn a_turn_may_end_in_any_of_these_ways() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path());
+    let mut worker = Worker::join(&server).await;
+    let nothing = pb::OrchestratorAction { id: 7, orchestrator_action_type: None };
+    let cases = [
+        ("first", vec![completed(1, Some("1")), ended(1, OrchestrationStatus::Terminated, Some("2"))], "Completed 1"),
+        ("terminated", vec![ended(1, OrchestrationStatus::Terminated, Some("2"))], "Terminated 2"),
+        ("canceled", vec![nothing, ended(1, OrchestrationStatus::Canceled, None)], "Terminated -"),
+        ("running", vec![ended(1, OrchestrationStatus::Running, None)], "Failed -"),
+        ("bad child", vec![super::hand::child(1, "a/b")], "Failed -"),
+        ("bad name", vec![schedule(1, "")], "Failed -"),
+    ];
+    for (id, actions, expected) in cases {
+        create(&mut worker.sidecar, id).await;
+        worker.play(id, &FIRST, actions).await;
+        let seen = worker.until_ended(id).await;
+        let told = format!("{:?} {}", seen.orchestration_status(), seen.output.as_deref().unwrap_or("-"));
+        assert_eq!(told, expected, "{id}");
+        if expected.starts_with("Failed") {
+            let details = seen.failure_details.expect("why");
+            assert_eq!(details.error_type, "InvalidOrchestratorAction");
+            assert!(!details.error_message.is_empty() && details.is_non_retriable);
+        }
+    }
+    assert!(worker.hears_nothing(&server).await);
+}

@@ -10,8 +10,6 @@ use crate::{
     support::Server,
 };
 
-const FIRST: [&str; 2] = ["OrchestratorStarted", "ExecutionStarted"];
-
 #[tokio::test]
 async fn a_suspended_orchestration_is_told_everything_when_it_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -134,6 +134,7 @@ impl Play {
                 for _ in 0..*times {
                     self.suspend();
                     self.resume();
+                    self.open_mail();
                 }
             }
             Action::Terminate => self.terminate(),

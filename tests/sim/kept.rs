@@ -4,7 +4,7 @@
 use crate::assert_clean;
 
 /// Name, seed, and what it was.
-const KEPT: [(&str, u64, &str); 6] = [
+const KEPT: [(&str, u64, &str); 7] = [
     ("nobody for g", 12, "the only worker of a function stopped serving it: the actors' own fault"),
     ("two instances, one number", 391, "tokens are numbers of a partition, and two instances had the same one"),
     ("the first transition", 221, "a watcher waited for a start, and the first transition had no time"),

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
@@ -64,7 +65,7 @@ func (s starter) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 		http.Error(answer, "The body is too large.", http.StatusRequestEntityTooLarge)
 		return
 	}
-	if err != nil || len(body) > 0 && !json.Valid(body) {
+	if err != nil || len(body) > 0 && !(utf8.Valid(body) && json.Valid(body)) {
 		http.Error(answer, "The body is no JSON.", http.StatusBadRequest)
 		return
 	}

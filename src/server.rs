@@ -19,7 +19,7 @@ use crate::{
     core::time::Span,
     engine::{self, EndError, Engine, RecoveryError},
     entropy::SystemEntropy,
-    grpc::{DECODE_BYTES_MAX, Door, Echo, Maintenance, Orchestration, Sidecar, Work},
+    grpc::{COMPLETION_BYTES_MAX, DECODE_BYTES_MAX, Door, Echo, Maintenance, Orchestration, Sidecar, Work},
     http,
     proto::{
         DURABLE_TASK_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET,
@@ -179,7 +179,7 @@ async fn services(config: &Config, door: &Door) -> Result<(HealthReporter, Route
         .add_service(GrpcWebLayer::new().named_layer(orchestrations.max_decoding_message_size(DECODE_BYTES_MAX)))
         .add_service(workers.max_decoding_message_size(DECODE_BYTES_MAX))
         .add_service(maintenance)
-        .add_service(sidecar.max_decoding_message_size(DECODE_BYTES_MAX));
+        .add_service(sidecar.max_decoding_message_size(COMPLETION_BYTES_MAX));
     if config.bench_echo {
         routes = routes.add_service(EchoServiceServer::new(Echo).max_decoding_message_size(DECODE_BYTES_MAX));
     }

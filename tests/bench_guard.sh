@@ -7,7 +7,7 @@ set -euo pipefail
 [ $# -eq 1 ] || { echo "usage: $0 PATH-OF-SOLOIST" >&2; exit 2; }
 soloist=$1
 
-# Generous: it is about 2, with and without optimization.
+# Generous for a build without optimization, where it is a little more than 2. Where gRPC itself is optimized it is more.
 BOUND=3
 
 folder=$(mktemp -d)

@@ -1,10 +1,11 @@
 //! Who runs what: runs that wait for a worker, workers that have room, and which stream a claim belongs to.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque, hash_map},
+    collections::{BTreeMap, VecDeque, hash_map},
     sync::Arc,
 };
 
+use foldhash::HashMap;
 use parking_lot::Mutex;
 
 use super::workers::{Session, SessionId};

@@ -11,6 +11,7 @@ use std::{
 };
 
 use dashmap::{DashMap, Entry};
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -43,7 +44,7 @@ pub struct Partition {
     pub id: PartitionId,
     /// See [`Claim::restored`].
     pub restored: Revision,
-    instances: DashMap<InstanceKey, Box<Instance>>,
+    instances: DashMap<InstanceKey, Box<Instance>, RandomState>,
     log: Mutex<Log>,
     durable: watch::Sender<Durable>,
     arrivals: Arc<AtomicU64>,
@@ -143,7 +144,7 @@ impl Partition {
         Partition {
             id: claim.partition,
             restored: claim.restored,
-            instances: DashMap::with_shard_amount(SHARDS),
+            instances: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             log: Mutex::new(log),
             durable: watch::Sender::new(Durable { revision: claim.revision, fallen: false }),
             arrivals,

@@ -11,6 +11,7 @@ use std::{
 };
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
@@ -41,7 +42,7 @@ const PATTERNS_MAX: usize = 1_000;
 
 /// Who watches which instance.
 pub struct Watchers {
-    topics: DashMap<InstanceKey, Topic>,
+    topics: DashMap<InstanceKey, Topic, RandomState>,
     /// By task hub; empty where nobody watches by a pattern.
     patterns: RwLock<HashMap<TaskHub, Vec<Pattern>>>,
     places: Arc<Semaphore>,
@@ -125,7 +126,7 @@ impl Watchers {
         let places_max = watchers_max.min(Semaphore::MAX_PERMITS);
         let places = Arc::new(Semaphore::new(places_max));
         let waits = Arc::new(Semaphore::new(places_max));
-        Watchers { topics: DashMap::new(), patterns: RwLock::default(), places, places_max, waits }
+        Watchers { topics: DashMap::default(), patterns: RwLock::default(), places, places_max, waits }
     }
 
     /// How many watch.

@@ -177,6 +177,10 @@ impl Model<'_> {
         while let Some(last) = live.last().filter(|last| self.by_itself && !last.queue.is_empty()) {
             live.push(last.clone().shown().ended_as(Status::Failed));
         }
+        let is_live = state.status().is_some_and(Status::is_live);
+        live.extend(
+            (self.by_itself && state.hides && is_live).then(|| state.followed_by(Who::Hidden(number), Status::Pending)),
+        );
         live
     }
 
@@ -195,7 +199,12 @@ impl Model<'_> {
         match state.phase {
             Phase::Anything => ENDS.map(|status| last.pinned(Who::Former(number), status)).into(),
             Phase::Absent => Vec::new(),
-            Phase::Present { status, .. } if !status.is_live() && state.queue.is_empty() => vec![last],
+            Phase::Present { status, .. } if !status.is_live() && state.queue.is_empty() => {
+                // Or one of which nothing is known began and has ended too.
+                let hidden = self.unseen_ends().iter().filter(|_| state.hides);
+                let hidden = hidden.map(|status| last.followed_by(Who::Hidden(number), *status));
+                hidden.chain([last.clone()]).collect()
+            }
             Phase::Present { status, .. } => {
                 if !status.is_live() {
                     last.dequeue();
@@ -273,13 +282,23 @@ impl Model<'_> {
             }
             Phase::Present { execution, status, .. } => (execution, status),
         };
-        if !self.bind(state, who, execution) {
-            *state = self.begun_alone(state, execution, status, alone).or_else(|| {
-                let continues = alone != Alone::Nothing && self.may_continue(now, execution, status);
-                continues.then(|| state.continued_as(execution, status))
-            })?;
-            return Some(true);
+        let before = state.clone();
+        if self.bind(state, who, execution) {
+            let came = self.come_on(state, now, status, alone);
+            // What had no name may be another one after all.
+            if came.is_some() || matches!(who, Who::Named(_)) || !before.hides {
+                return came;
+            }
         }
+        *state = self.begun_alone(&before, execution, status, alone).or_else(|| {
+            let continues = alone != Alone::Nothing && self.may_continue(now, execution, status);
+            continues.then(|| before.continued_as(execution, status))
+        })?;
+        Some(true)
+    }
+
+    /// Goes on within the execution to this status. Answers whether anything had to.
+    fn come_on(&self, state: &mut State, now: Status, status: Status, alone: Alone) -> Option<bool> {
         if now == status {
             return Some(false);
         }
@@ -311,13 +330,7 @@ impl Model<'_> {
                 return self.come_to(&mut next, execution, status, alone).map(|_| next);
             }
         }
-        let hidden = || {
-            let mut hidden = state.pinned(Who::Named(execution), status);
-            hidden.cancel();
-            hidden.advance();
-            hidden
-        };
-        (state.hides && !self.has_begun(execution)).then(hidden)
+        (state.hides && !self.has_begun(execution)).then(|| state.followed_by(Who::Named(execution), status))
     }
 
     /// Whether an execution may have continued as this one, without a report that was recorded.

@@ -19,18 +19,29 @@ impl Model<'_> {
                 if continued && self.facts.claimed.contains(&seen.execution) {
                     return Vec::new();
                 }
-                let end = (Some(Who::Named(seen.execution)), Some(seen.status));
-                let is_over = continued && !seen.status.is_live() && (state.execution(), state.status()) == end;
+                let over = if continued && !seen.status.is_live() { self.over(state, seen) } else { None };
                 let latest = self.sees(state.clone(), Some(seen));
                 // Else others have followed it.
                 let followed = self.without(state, seen.execution);
-                latest.into_iter().chain(followed).chain(is_over.then(|| state.clone())).collect()
+                latest.into_iter().chain(followed).chain(over).collect()
             }
             (Told::Waiting(position), Some(seen)) => {
                 let live = self.stirred(state, number).into_iter();
                 live.flat_map(|state| self.waits(state, execution, position, seen)).collect()
             }
             (_, _) => Vec::new(),
+        }
+    }
+
+    /// The state in which it has ended so, perhaps by itself and before something else that has happened since.
+    fn over(&self, state: &State, seen: Seen) -> Option<State> {
+        let mut next = state.clone();
+        let is_it = self.bind(&mut next, state.execution()?, seen.execution);
+        match state.status()? {
+            _ if !is_it => None,
+            status if status == seen.status => Some(next),
+            status if status.is_live() && self.unseen_ends().contains(&seen.status) => Some(next.ended_as(seen.status)),
+            _ => None,
         }
     }
 

@@ -208,6 +208,14 @@ impl State {
         State { phase, former: self.execution().zip(self.status()), resumes: None, ..self.clone() }
     }
 
+    /// It ended by itself, and one that had waited before those that are known took its place.
+    pub(super) fn followed_by(&self, execution: Who, status: Status) -> State {
+        let mut next = self.pinned(execution, status);
+        next.cancel();
+        next.advance();
+        next
+    }
+
     /// After it continued as another execution, which is now seen with this status.
     pub(super) fn continued_as(&self, execution: Name, status: Status) -> State {
         let mut next = self.clone();

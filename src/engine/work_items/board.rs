@@ -8,6 +8,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
+    calls::{CallName, Calls},
     filters::Fit,
     rest,
     stream::{Assignment, Stream, StreamId},
@@ -91,7 +92,7 @@ struct Board {
     next_ticket: u64,
     streams: BTreeMap<StreamId, Seat>,
     out: HashMap<CompletionToken, Out>,
-    out_by: BTreeMap<ItemKey, CompletionToken>,
+    calls: Calls,
     /// What was abandoned, until it is offered again.
     resting: BTreeMap<ItemKey, (Steady, Arc<Item>)>,
     /// How often in a row, and by whom last.
@@ -102,6 +103,8 @@ struct Seat {
     stream: Arc<Stream>,
     turns: usize,
     activities: usize,
+    /// Its worker has named a token.
+    names_tokens: bool,
 }
 
 impl Item {
@@ -130,6 +133,14 @@ impl Item {
         (self.key.clone(), task)
     }
 
+    fn called(&self) -> CallName {
+        let id = match &self.work {
+            Work::Turn => None,
+            Work::Activity(offer) => Some(offer.id),
+        };
+        (self.key.clone(), id)
+    }
+
     fn lane(&self) -> LaneKey {
         (self.key.hub().into(), self.kind(), self.name.clone(), self.version.clone())
     }
@@ -142,7 +153,7 @@ impl WorkItems {
         if board.streams.len() >= streams_max {
             return None;
         }
-        board.streams.insert(stream.id, Seat { stream: stream.clone(), turns: 0, activities: 0 });
+        board.streams.insert(stream.id, Seat { stream: stream.clone(), turns: 0, activities: 0, names_tokens: false });
         // What others have abandoned may be what this one does.
         let hub = stream.wishes.hub.as_str();
         let resting: Vec<ItemKey> = board.resting.keys().filter(|(key, _)| key.hub() == hub).cloned().collect();
@@ -155,13 +166,31 @@ impl WorkItems {
         Some(board.fill(stream.id))
     }
 
-    /// A stream is gone. Answers what its worker had.
-    pub(super) fn leave(&self, id: StreamId) -> Vec<(CompletionToken, Arc<Item>)> {
+    /// A stream is gone. Answers what its worker had, and what waited for that.
+    pub(super) fn leave(&self, id: StreamId) -> (Vec<(CompletionToken, Arc<Item>)>, Vec<Match>) {
         let mut board = self.board.lock();
         board.streams.remove(&id);
         let lost: Vec<CompletionToken> =
             board.out.iter().filter(|(_, out)| out.stream == id).map(|(token, _)| *token).collect();
-        lost.into_iter().filter_map(|token| Some((token, board.take_out(token)?.item))).collect()
+        let (mut items, mut matches) = (Vec::new(), Vec::new());
+        for token in lost {
+            if let Some((out, freed)) = board.take_out(token) {
+                items.push((token, out.item));
+                matches.extend(freed);
+            }
+        }
+        (items, matches)
+    }
+
+    /// The worker that has this work item has named its token, so it tells what is called the same apart.
+    pub(super) fn names_tokens(&self, token: CompletionToken) -> Vec<Match> {
+        let mut board = self.board.lock();
+        let Some(id) = board.out.get(&token).map(|out| out.stream) else { return Vec::new() };
+        match board.streams.get_mut(&id) {
+            Some(seat) if !seat.names_tokens => seat.names_tokens = true,
+            _ => return Vec::new(),
+        }
+        board.calls.of(id).into_iter().filter_map(|name| board.end_call(&name, id)).collect()
     }
 
     pub(super) fn offer(&self, item: Item) -> Vec<Match> {
@@ -208,7 +237,7 @@ impl WorkItems {
         let mut board = self.board.lock();
         let Some(stream) = board.streams.get(&id).map(|seat| seat.stream.clone()) else { return false };
         board.out.insert(token, Out { item: item.clone(), stream: id, sent: None });
-        board.out_by.insert(item.item_key(), token);
+        board.calls.handed_out(&item.called(), id, token);
         drop(board);
         stream.assign(Assignment { token, item: item.clone(), claim });
         true
@@ -217,35 +246,35 @@ impl WorkItems {
     /// The place that was taken is free again. Answers what takes it.
     pub(super) fn free(&self, id: StreamId, item: &Item) -> Vec<Match> {
         let mut board = self.board.lock();
-        board.give_back(id, item.kind());
-        board.fill(id)
+        let freed = board.give_back(id, item);
+        freed.into_iter().chain(board.fill(id)).collect()
     }
 
     /// It is done, whatever came of it. Answers what takes its place.
     pub(super) fn done(&self, token: CompletionToken) -> Vec<Match> {
         let mut board = self.board.lock();
-        let Some(out) = board.take_out(token) else { return Vec::new() };
+        let Some((out, freed)) = board.take_out(token) else { return Vec::new() };
         board.strikes.remove(&out.item.item_key());
-        board.fill(out.stream)
+        freed.into_iter().chain(board.fill(out.stream)).collect()
     }
 
     /// Its worker does not have it. Answers what takes its place.
     pub(super) fn take_back(&self, token: CompletionToken) -> Option<(Arc<Item>, Vec<Match>)> {
         let mut board = self.board.lock();
-        let out = board.take_out(token)?;
-        Some((out.item, board.fill(out.stream)))
+        let (out, freed) = board.take_out(token)?;
+        Some((out.item, freed.into_iter().chain(board.fill(out.stream)).collect()))
     }
 
     /// Its worker won't do it. Answers when it will be offered again, and what takes its place.
     pub(super) fn abandon(&self, token: CompletionToken, now: Steady) -> Option<(Steady, Vec<Match>)> {
         let mut board = self.board.lock();
-        let out = board.take_out(token)?;
+        let (out, freed) = board.take_out(token)?;
         let key = out.item.item_key();
         let (strikes, by) = board.strikes.entry(key.clone()).or_insert((0, out.stream));
         let due = now + rest(*strikes);
         (*strikes, *by) = (*strikes + 1, out.stream);
         board.resting.insert(key, (due, out.item));
-        Some((due, board.fill(out.stream)))
+        Some((due, freed.into_iter().chain(board.fill(out.stream)).collect()))
     }
 
     /// Offers what has rested for long enough. Answers when the next one will have.
@@ -282,19 +311,9 @@ impl WorkItems {
         self.board.lock().out.get(&token).cloned()
     }
 
-    pub(super) fn turn_out(&self, key: &InstanceKey) -> Option<CompletionToken> {
-        self.board.lock().out_by.get(&(key.clone(), None)).copied()
-    }
-
-    pub(super) fn activity_out(&self, key: &InstanceKey, id: i32) -> Option<CompletionToken> {
-        let board = self.board.lock();
-        let all = (key.clone(), Some(Revision(0)))..=(key.clone(), Some(Revision(u64::MAX)));
-        let is_it = |token: &CompletionToken| match board.out.get(token).map(|out| &out.item.work) {
-            Some(Work::Activity(offer)) => offer.id == id,
-            Some(Work::Turn) | None => false,
-        };
-        // A former execution may have used the number too, and its worker may be at it still.
-        board.out_by.range(all).rev().map(|(_, token)| *token).find(is_it)
+    /// What a worker that names no tokens means: the turn of an instance or, with the orchestrator's number, an activity.
+    pub(super) fn called(&self, key: &InstanceKey, id: Option<i32>) -> Option<CompletionToken> {
+        self.board.lock().calls.token(&(key.clone(), id))
     }
 
     /// Whether a stream takes turns of this orchestration.
@@ -312,18 +331,19 @@ impl Board {
     /// The stream with room that fits best: one that asks for it by name, one that has not just abandoned it, and one
     /// that has little to do. Its place is taken.
     fn choose(&mut self, item: &Item) -> Option<StreamId> {
-        let kind = item.kind();
+        let (kind, is_taken) = (item.kind(), self.calls.is_taken(&item.called()));
         let avoid = self.strikes.get(&item.item_key()).map(|(_, stream)| *stream);
         let candidates = self.streams.iter().filter_map(|(id, seat)| {
-            let fit = seat.fit(item).filter(|_| seat.room(kind) > 0)?;
+            let fit = seat.fit(item).filter(|_| seat.room(kind) > 0 && (seat.names_tokens || !is_taken))?;
             Some(((fit, Some(*id) != avoid, usize::MAX - seat.held(kind)), *id))
         });
         let (_, id) = candidates.max()?;
-        self.streams.get_mut(&id)?.take(kind);
+        self.take(id, item);
         Some(id)
     }
 
     fn enqueue(&mut self, item: Arc<Item>) {
+        self.calls.wait(item.called());
         let (lane, ticket) = (item.lane(), self.next_ticket);
         self.next_ticket += 1;
         self.waiting.insert(item.item_key(), (lane.clone(), ticket));
@@ -347,9 +367,7 @@ impl Board {
         for kind in [Kind::Turn, Kind::Activity] {
             while let Some(item) = self.oldest_for(id, kind) {
                 self.withdraw(&item.item_key());
-                if let Some(seat) = self.streams.get_mut(&id) {
-                    seat.take(kind);
-                }
+                self.take(id, &item);
                 matches.push(Match { item, stream: id });
             }
         }
@@ -364,25 +382,46 @@ impl Board {
                 return None;
             }
             seat.stream.wishes.fit(kind, name.as_str(), version)?;
-            items.first_key_value()
+            items.iter().find(|(_, item)| seat.names_tokens || !self.calls.is_taken(&item.called()))
         });
         firsts.min_by_key(|(ticket, _)| **ticket).map(|(_, item)| item.clone())
     }
 
-    fn take_out(&mut self, token: CompletionToken) -> Option<Out> {
+    /// Nobody has it any more. Answers what waited for that, too.
+    fn take_out(&mut self, token: CompletionToken) -> Option<(Out, Option<Match>)> {
         let out = self.out.remove(&token)?;
-        let key = out.item.item_key();
-        if self.out_by.get(&key) == Some(&token) {
-            self.out_by.remove(&key);
-        }
-        self.give_back(out.stream, out.item.kind());
-        Some(out)
+        let freed = self.give_back(out.stream, &out.item);
+        Some((out, freed))
     }
 
-    fn give_back(&mut self, id: StreamId, kind: Kind) {
-        if let Some(seat) = self.streams.get_mut(&id) {
-            seat.give_back(kind);
+    /// The stream's place for the work item is taken.
+    fn take(&mut self, id: StreamId, item: &Item) {
+        let Some(seat) = self.streams.get_mut(&id) else { return };
+        seat.take(item.kind());
+        if !seat.names_tokens {
+            self.calls.begin(item.called(), id);
         }
+    }
+
+    fn give_back(&mut self, id: StreamId, item: &Item) -> Option<Match> {
+        if let Some(seat) = self.streams.get_mut(&id) {
+            seat.give_back(item.kind());
+        }
+        self.end_call(&item.called(), id)
+    }
+
+    /// The stream has nothing any more that is called so. Answers what can be handed out now.
+    fn end_call(&mut self, name: &CallName, id: StreamId) -> Option<Match> {
+        if !self.calls.end(name, id) {
+            return None;
+        }
+        let all = (name.0.clone(), None)..=(name.0.clone(), Some(Revision(u64::MAX)));
+        let places: Vec<(LaneKey, u64)> = self.waiting.range(all).map(|(_, place)| place.clone()).collect();
+        let mut items = places.iter().filter_map(|(lane, ticket)| self.lanes.get(lane)?.get(ticket));
+        let item = items.find(|item| item.called() == *name)?.clone();
+        let stream = self.choose(&item)?;
+        self.withdraw(&item.item_key());
+        Some(Match { item, stream })
     }
 
     /// The activities of an instance that wait or rest.

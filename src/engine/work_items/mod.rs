@@ -1,6 +1,7 @@
 //! Durable Task work items: turns and activities, and the streams of the workers that take them.
 
 mod board;
+mod calls;
 mod filters;
 mod stream;
 
@@ -53,10 +54,11 @@ pub struct TurnContent {
 
 impl Drop for Attendance {
     fn drop(&mut self) {
-        let lost = self.shared.work_items.leave(self.stream.id);
+        let (lost, matches) = self.shared.work_items.leave(self.stream.id);
         for (token, item) in lost {
             self.shared.take_back_item(token, &item);
         }
+        self.shared.hand_out(matches);
     }
 }
 
@@ -130,14 +132,19 @@ impl Engine {
         self.shared.work_items.out(token)
     }
 
-    /// The turn of this instance that a worker has.
+    /// The turn of this instance that a worker has which names no tokens.
     pub fn turn_out(&self, key: &InstanceKey) -> Option<CompletionToken> {
-        self.shared.work_items.turn_out(key)
+        self.shared.work_items.called(key, None)
     }
 
-    /// The activity of this instance that a worker has, by the orchestrator's number.
+    /// The activity of this instance that such a worker has, by the orchestrator's number.
     pub fn activity_out(&self, key: &InstanceKey, id: i32) -> Option<CompletionToken> {
-        self.shared.work_items.activity_out(key, id)
+        self.shared.work_items.called(key, Some(id))
+    }
+
+    /// The worker that has this work item has named its token.
+    pub fn names_tokens(&self, token: CompletionToken) {
+        self.shared.hand_out(self.shared.work_items.names_tokens(token));
     }
 
     /// Takes what a worker made of its turn: decided at once, and durable when this returns.

@@ -17,13 +17,16 @@ import (
 	"github.com/microsoft/durabletask-go/task"
 )
 
-const inFlight = 50
+const (
+	inFlight      = 50
+	activityCalls = 5
+)
 
-// Three activities in a row and a timer, of which one says where it is.
+// Activities in a row, each of which says where it is, with a timer after each.
 func steps(step func(n int)) (orchestrators, activities) {
 	return orchestrators{"Steps": func(ctx *task.OrchestrationContext) (any, error) {
 			n, err := input[int](ctx)
-			for step := 0; step < 3 && err == nil; step++ {
+			for step := 0; step < activityCalls && err == nil; step++ {
 				if err = ctx.CallActivity("Step", task.WithActivityInput(n)).Await(&n); err == nil {
 					err = ctx.CreateTimer(50 * time.Millisecond).Await(nil)
 				}
@@ -58,7 +61,7 @@ func (s *stage) startSteps() (ids []api.InstanceID) {
 func (s *stage) endSteps(ids []api.InstanceID) {
 	s.Helper()
 	for n, id := range ids {
-		s.completes(id, n+300)
+		s.completes(id, n+100*activityCalls)
 	}
 }
 
@@ -145,10 +148,10 @@ func TestServerKilled(t *testing.T) {
 	}
 	kill(first)
 	begun := inFlight/2 + len(done)
-	if begun >= 3*inFlight {
+	if begun >= activityCalls*inFlight {
 		t.Fatal("the server was killed too late")
 	}
-	t.Logf("%d of %d activities had begun", begun, 3*inFlight)
+	t.Logf("%d of %d activities had begun", begun, activityCalls*inFlight)
 	serve(t, folder, address)
 	// The connection comes back by itself.
 	s.endSteps(ids)

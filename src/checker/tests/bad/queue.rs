@@ -53,7 +53,7 @@ fn a_withdrawn_start_begins() {
         .call("b", 5..6, terminate_one("e2"), Answer::Ended { seen: Some(seen("e2", Terminated, 3)) })
         .call("a", 7..8, terminate(), ended())
         .status("c", 9..10, seen("e2", Pending, 5))
-        .breaks(Kind::NoOrder, 2);
+        .breaks(Kind::NoOrder, 4);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_start_coalesces_with_one_that_has_begun() {
         .call("a", 5..6, terminate(), ended())
         .status("c", 7..8, seen("e2", Pending, 4))
         .call("c", 9..10, coalesce(), coalesced("e2", 1))
-        .breaks(Kind::NoOrder, 2);
+        .breaks(Kind::NoOrder, 3);
 }
 
 #[test]

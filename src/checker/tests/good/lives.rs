@@ -153,3 +153,30 @@ fn who_comes_after_a_purge_has_missed_nothing() {
         .watch_to("w", 7, None, &[], Some((20, Closing::Quiet)))
         .is_good();
 }
+
+/// A deadline ended what the run had continued as, and then its worker stopped. Who asked for the run was told of that
+/// end, which is older than the stop; the checker knew only of ends after it.
+#[test]
+fn the_end_of_what_continued_is_older_than_the_last_report() {
+    Tale::new()
+        .call("a", 1..2, fail(), started("e1"))
+        .run(3, 2, "e1", "w")
+        .report(4..5, 2, Report::ContinueAsNew { content: 1 }, Answer::Accepted)
+        .run(6, 5, "e2", "w")
+        .call("a", 7..8, suspend(), suspended(seen("e2", Suspended, 6)))
+        .report(9..10, 5, Report::Stopped, Answer::Accepted)
+        .call("a", 11..12, status_of("e1"), Answer::Status(seen("e2", Status::Failed, 7)))
+        .is_good();
+}
+
+/// The first life that anybody watched was taken for the first one: nothing could have happened before it by itself.
+#[test]
+fn a_life_before_the_first_that_was_watched() {
+    Tale::new()
+        .call("a", 1..2, fail(), started("e1"))
+        .call("a", 3..4, suspend(), Answer::NotLive { seen: Some(seen("e1", Status::Failed, 2)) })
+        .call("a", 5..6, purge(), Answer::Purged)
+        .call("a", 7..8, fail(), started("e2"))
+        .watch("w", 0, Some(0), &[transition(9, 1, seen("e2", Pending, 4))])
+        .is_good();
+}

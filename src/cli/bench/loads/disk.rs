@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::Write,
+    io::{Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -13,6 +13,9 @@ use crate::cli::{Error, bench::seat::Seat};
 
 /// Bytes of a write.
 const WRITE: [u8; 4096] = [0x5a; 4096];
+/// Writes until the file is begun again. It has its full size before: a flush of a file that grows costs more, and a
+/// database's log that is used again does not grow.
+const WRITES: u32 = 4096;
 
 pub struct Disk {
     file: PathBuf,
@@ -28,8 +31,18 @@ impl Disk {
         let written = || format!("{} can't be written", self.file.display());
         let mut file: File =
             OpenOptions::new().write(true).create(true).truncate(true).open(&self.file).with_context(written)?;
+        for _ in 0..WRITES {
+            file.write_all(&WRITE).with_context(written)?;
+        }
+        file.sync_all().with_context(written)?;
         seat.ready();
-        while !seat.is_over() {
+        for number in (0..WRITES).cycle() {
+            if seat.is_over() {
+                break;
+            }
+            if number == 0 {
+                file.seek(SeekFrom::Start(0)).with_context(written)?;
+            }
             let begun = Instant::now();
             file.write_all(&WRITE).and_then(|()| file.sync_data()).with_context(written)?;
             seat.note(begun);

@@ -16,7 +16,7 @@ use crate::{
 pub async fn complete_turn(door: &Door, hub: &TaskHub, response: pb::OrchestratorResponse) -> Result<(), Status> {
     let engine = &door.engine;
     let token = match convert::named_token(&response.completion_token) {
-        Some(named) => named,
+        Some(named) => named.inspect(|token| engine.names_tokens(*token)),
         None => key(hub, &response.instance_id).and_then(|key| engine.turn_out(&key)),
     };
     let out = token.and_then(|token| engine.item_out(token).map(|out| (token, out)));
@@ -33,7 +33,7 @@ pub async fn complete_turn(door: &Door, hub: &TaskHub, response: pb::Orchestrato
 pub async fn complete_activity(door: &Door, hub: &TaskHub, response: pb::ActivityResponse) -> Result<(), Status> {
     let engine = &door.engine;
     let token = match convert::named_token(&response.completion_token) {
-        Some(named) => named,
+        Some(named) => named.inspect(|token| engine.names_tokens(*token)),
         None => key(hub, &response.instance_id).and_then(|key| engine.activity_out(&key, response.task_id)),
     };
     let out = token.and_then(|token| engine.item_out(token).map(|out| (token, out)));
@@ -43,6 +43,7 @@ pub async fn complete_activity(door: &Door, hub: &TaskHub, response: pb::Activit
 
 pub fn abandon(door: &Door, token: &str) {
     if let Some(Some(token)) = convert::named_token(token) {
+        door.engine.names_tokens(token);
         door.engine.abandon(token);
     }
 }

@@ -4,7 +4,7 @@ use soloist::proto::durable_task::{self as pb, OrchestrationStatus};
 
 use super::hand::{Worker, completed, response, schedule};
 use crate::{
-    durable_task::{create, creation, state, terminate},
+    durable_task::{create, creation, state},
     support::Server,
 };
 
@@ -84,29 +84,6 @@ async fn answers_without_a_token_are_known_by_their_ids() {
         told = worker.turn().await;
     }
     worker.complete(&told, vec![completed(6, None)]).await;
-    assert_eq!(worker.until_ended("i").await.orchestration_status(), OrchestrationStatus::Completed);
-}
-
-/// The answer was taken for that of the former execution's activity, whose worker never gave one: the orchestration
-/// waited for ever.
-#[tokio::test]
-async fn an_answer_without_a_token_is_for_the_latest_execution() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let server = Server::start(folder.path());
-    let mut worker = Worker::join(&server).await;
-    let mut sidecar = worker.sidecar.clone();
-    for last in [false, true] {
-        create(&mut sidecar, "i").await;
-        worker.play("i", &FIRST, vec![schedule(4, "act")]).await;
-        let mut activity = worker.activity().await;
-        activity.token = String::new();
-        if last {
-            worker.done(&activity, Some("\"a\"")).await;
-        } else {
-            terminate(&mut sidecar, "i", None).await;
-        }
-    }
-    worker.play("i", &["OrchestratorStarted", "TaskCompleted"], vec![completed(5, None)]).await;
     assert_eq!(worker.until_ended("i").await.orchestration_status(), OrchestrationStatus::Completed);
 }
 

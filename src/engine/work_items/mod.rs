@@ -266,7 +266,8 @@ impl Shared {
                     continue;
                 }
             };
-            if !self.work_items.hand_out(token, stream, &item, claim) {
+            if let Err(freed) = self.work_items.hand_out(token, stream, &item, claim) {
+                matches.extend(freed);
                 self.take_back_item(token, &item);
             }
         }

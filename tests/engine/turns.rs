@@ -2,6 +2,7 @@
 //! another arrives exactly once, nothing waits for ever, and the rows are those that the instances refer to.
 
 mod book;
+mod crowd;
 mod house;
 mod rows;
 

@@ -549,11 +549,11 @@ fn task_of(event: &[u8]) -> i32 {
     }
 }
 
-fn note(event_id: i32, event_type: EventType) -> Note {
+pub fn note(event_id: i32, event_type: EventType) -> Note {
     pb::HistoryEvent { event_id, timestamp: None, event_type: Some(event_type) }.encode_to_vec().into()
 }
 
-fn durable() -> Spec {
+pub fn durable() -> Spec {
     Spec { worker_kind: WorkerKind::DurableTask, ..spec() }
 }
 

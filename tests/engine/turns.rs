@@ -4,6 +4,7 @@
 mod book;
 mod crowd;
 mod house;
+mod player;
 mod rows;
 
 use proptest::{prelude::*, test_runner::FileFailurePersistence};

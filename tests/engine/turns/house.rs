@@ -324,7 +324,7 @@ impl House {
             notes: notes.clone(),
             through: content.through,
             began_at: self.hand.engine.now(),
-            custom_status: (seed % 5 == 0).then(|| (seed % 10 == 0).then(|| "half".into())),
+            custom_status: seed.is_multiple_of(5).then(|| seed.is_multiple_of(10).then(|| "half".into())),
             trace: None,
             actions,
             ending,

@@ -3,6 +3,8 @@
 
 mod book;
 mod house;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod rows;
 
 use proptest::{prelude::*, test_runner::FileFailurePersistence};

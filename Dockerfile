@@ -10,6 +10,7 @@ COPY Cargo.toml Cargo.lock build.rs ./
 COPY proto proto
 COPY src src
 COPY examples examples
+COPY benches benches
 RUN cargo build --release --locked --bin soloist
 
 FROM debian:bookworm-slim

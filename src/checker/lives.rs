@@ -2,7 +2,7 @@
 
 use super::{
     Rules,
-    history::{Answer, Call, Item, ItemKind, Record, Sighting, Watch},
+    history::{Answer, Call, Item, ItemKind, Record, Sighting, Tick, Watch},
 };
 
 /// Where one life is over and the next one has begun, as far as watchers saw it.
@@ -61,10 +61,15 @@ fn is_same_state(first: &Sighting, second: &Sighting) -> bool {
 impl Record {
     /// Whether the id may have had more than one life.
     pub(super) fn may_be_purged(&self, rules: &Rules) -> bool {
-        rules.sweeps
-            || self.operations.iter().any(|operation| {
-                let is_done = matches!(operation.answer(), None | Some(Answer::Purged));
-                is_done && matches!(operation.call, Call::Purge { .. })
-            })
+        self.purged_from(rules) < Tick::MAX
+    }
+
+    /// From when on it may have been purged; the end of all time if never.
+    pub(super) fn purged_from(&self, rules: &Rules) -> Tick {
+        let purges = self.operations.iter().filter(|operation| {
+            let is_done = matches!(operation.answer(), None | Some(Answer::Purged));
+            is_done && matches!(operation.call, Call::Purge { .. })
+        });
+        if rules.sweeps { 0 } else { purges.map(|operation| operation.called).min().unwrap_or(Tick::MAX) }
     }
 }

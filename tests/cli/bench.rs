@@ -14,7 +14,13 @@ use super::program::{Done, Running, Server, run, soloist};
 /// As short as can be.
 const SHORT: [&str; 6] = ["--duration", "200ms", "--warmup", "20ms", "--in-flight", "4"];
 
-const LOADS: [&str; 9] = ["echo", "start", "contend", "status", "watch", "runs", "list", "http", "disk"];
+const LOADS: [&str; 13] = [
+    "echo", "start", "contend", "status", "watch", "runs", "list", "http", "activity", "turns", "fanout", "eternal",
+    "disk",
+];
+
+/// Those with a Durable Task worker.
+const DURABLE_TASK: [&str; 4] = ["activity", "turns", "fanout", "eternal"];
 
 fn bench(folder: &Path, args: &[&str]) -> Done {
     let folder = folder.to_str().expect("UTF-8");
@@ -51,6 +57,7 @@ fn every_load_says_what_it_promises_and_leaves_nothing_behind() {
             assert!(!cfg!(target_os = "linux") || number(round, "/serverMemoryBytes") > 1e6);
         }
         assert_eq!(round.get("lastToldMicros").is_some(), load == "watch", "{round:#}");
+        assert_eq!(round.get("turns").is_some(), DURABLE_TASK.contains(&load), "{round:#}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{load} has left something behind");
     }
 }
@@ -85,6 +92,41 @@ fn a_payload_goes_with_echoes_and_starts() {
     }
 }
 
+/// Every orchestration goes all the way, also the last ones of a round. What is counted of turns and activities is what
+/// was completed between two moments, so it fits what has ended but for what was under way.
+#[test]
+fn durable_task_orchestrations_come_to_their_end() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::serve(data.path());
+    let here = tempfile::tempdir().unwrap();
+    // Of each orchestration, with two activities where that can be said.
+    let cases = [("activity", 2.0, 1.0), ("turns", 3.0, 2.0), ("fanout", 2.0, 2.0), ("eternal", 1.0, 0.0)];
+    for (load, turns, activities) in cases {
+        let args = [load, "--against", &server.address, "--json", "--hub", load, "--activities", "2", "--payload", "9"];
+        let report = bench(here.path(), &args).ends_with(0).json();
+        let round = &report["rounds"][0];
+        let (done, under_way) = (number(round, "/requests"), 4.0 * turns);
+        // A turn of a fan-out is told of one activity or of both.
+        let turns_max = if load == "fanout" { 3.0 } else { turns };
+        let counted = number(round, "/turns");
+        assert!(counted >= done * turns - under_way && counted <= done * turns_max + under_way, "{load}: {round:#}");
+        let counted = number(round, "/activities");
+        assert!((counted - done * activities).abs() <= under_way, "{load}: {round:#}");
+        if cfg!(target_os = "linux") {
+            assert!(number(round, "/serverCpuMicrosByTurn") >= 0.0, "{round:#}");
+            assert_eq!(round.get("serverCpuMicrosByActivity").is_some(), activities > 0.0, "{round:#}");
+        }
+        let listed = |status| server.run(&["list", "--hub", load, "--json", "--limit", "1", "--status", status]);
+        let ended = listed("completed").ends_with(0).json();
+        assert!(ended["functionName"].as_str().is_some_and(|name| name.starts_with("bench-")), "{ended:#}");
+        for status in ["pending", "running", "failed", "terminated"] {
+            assert_eq!(listed(status).ends_with(0).stdout, "", "{status} of {load}");
+        }
+    }
+    let told = bench(here.path(), &["turns", "--compare", "eternal", "--rounds", "1"]).ends_with(0);
+    assert!(told.stdout.contains("BY TURN") && told.stdout.contains("BY ACTIVITY"), "{told:#?}");
+}
+
 /// A server that somebody else has started, and that goes on afterwards.
 #[test]
 fn a_server_by_its_address_serves_the_echo_only_where_it_was_told_to() {
@@ -115,12 +157,13 @@ fn a_server_by_its_address_serves_the_echo_only_where_it_was_told_to() {
 #[test]
 fn what_can_not_be_measured_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 12] = [
         (&["--json"], "<LOAD>"),
         (&["loudness"], "possible values: echo, start"),
         (&["echo", "--in-flight", "0"], "--in-flight"),
         (&["echo", "--connections", "0"], "--connections"),
         (&["echo", "--payload", "4000000"], "--payload"),
+        (&["turns", "--activities", "0"], "--activities"),
         (&["echo", "--duration", "10ms"], "it must be 50ms to 1day"),
         (&["echo", "--warmup", "soon"], "--warmup"),
         (&["start", "--compare", "nothing"], "--compare"),

@@ -89,7 +89,8 @@ impl Case {
         case.may_hide = !rules.begins_empty || case.ops.iter().any(Op::may_wait);
         case.may_be_purged = record.may_be_purged(rules);
         case.names = names.0.len();
-        (case.visits, case.visit_sources) = passage.visits(rules.begins_empty);
+        (case.visits, case.visit_sources) =
+            passage.visits(Some(record.purged_from(rules)).filter(|_| rules.begins_empty));
         case
     }
 
@@ -146,9 +147,13 @@ impl Passage {
         }
     }
 
-    fn visits(self, begins_empty: bool) -> (Vec<Visit>, Vec<Source>) {
+    /// Where it begins empty: the first life that was seen is the first one, if it was seen before there may have been
+    /// a purge.
+    fn visits(self, purged_from: Option<Tick>) -> (Vec<Visit>, Vec<Source>) {
         let lives = self.lives;
-        let mut before = begins_empty.then_some((0, 0));
+        let first = self.visits.values().next().map(|(visit, ..)| visit.by);
+        let is_of_first = first.zip(purged_from).is_some_and(|(by, purged_from)| by < purged_from);
+        let mut before = is_of_first.then_some((0, 0));
         let number = |(mut visit, sequence, source): (Visit, Option<u64>, Source)| {
             let place = sequence.map(|sequence| (lives.of_revision(visit.seen.revision), sequence));
             visit.is_next = before.is_some() && place == before.map(|(life, before)| (life, before + 1));

@@ -19,6 +19,14 @@ pub enum Load {
     List,
     /// Starts of fresh ids over HTTP/1.1, each place in flight with a connection of its own
     Http,
+    /// Durable Task orchestrations of one activity, start to end, by a worker inside of this program
+    Activity,
+    /// The same with activities in a row, 3 unless --activities says otherwise
+    Turns,
+    /// The same with activities at once, 100 unless --activities says otherwise
+    Fanout,
+    /// Durable Task orchestrations that continue as new, --in-flight of them; counted are the generations
+    Eternal,
     /// A write of 4 KiB and its flush at a time, in --folder; needs no server
     Disk,
 }
@@ -46,6 +54,10 @@ impl Load {
             Load::Runs => "runs",
             Load::List => "list",
             Load::Http => "http",
+            Load::Activity => "activity",
+            Load::Turns => "turns",
+            Load::Fanout => "fanout",
+            Load::Eternal => "eternal",
             Load::Disk => "disk",
         }
     }
@@ -55,6 +67,7 @@ impl Load {
             Load::Echo | Load::Start | Load::Contend | Load::Status | Load::Watch | Load::Runs | Load::List => {
                 Road::Grpc
             }
+            Load::Activity | Load::Turns | Load::Fanout | Load::Eternal => Road::Grpc,
             Load::Http => Road::Http,
             Load::Disk => Road::Disk,
         }

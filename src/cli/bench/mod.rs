@@ -49,7 +49,6 @@ async fn measure(args: &Args, plan: &Plan) -> Result<Report, Error> {
             references.push(round::measure(reference, number, plan, &target, &mut progress).await?);
         }
     }
-    progress.end();
     let comparison = plan.compare.map(|load| Comparison::new(load, &rounds, references));
     Ok(Report { plan: plan.clone(), server: target.description(), rounds, comparison })
 }

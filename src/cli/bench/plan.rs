@@ -55,6 +55,9 @@ pub struct Args {
     /// Instances of a page of list
     #[arg(long, value_name = "COUNT", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=1000))]
     page_size: u32,
+    /// Activities of an orchestration of turns and fanout [default: 3 and 100]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    activities: Option<u32>,
     /// Where the folder for the data of the started server is made; it is removed at the end
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     folder: PathBuf,
@@ -75,6 +78,7 @@ pub struct Plan {
     pub rounds: u32,
     pub instances: u32,
     pub page_size: u32,
+    pub activities: Option<u32>,
     pub hub: String,
     /// How long an answer may take.
     pub patience: Duration,
@@ -109,6 +113,7 @@ impl Plan {
             rounds,
             instances: args.instances,
             page_size: args.page_size,
+            activities: args.activities,
             hub: client.hub.clone(),
             patience: client.timeout_of_call(),
         };

@@ -34,10 +34,6 @@ impl Progress {
         self.say(&format!("{:<14} {} {per_second:.0}/s", self.title, bar(part)));
     }
 
-    pub fn end(&self) {
-        self.say("");
-    }
-
     fn say(&self, text: &str) {
         if self.shown {
             // Back to the start of the line, and clear the rest of it.
@@ -47,10 +43,10 @@ impl Progress {
     }
 }
 
-/// An error that comes now begins a line of its own.
+/// Whatever is said next begins a line of its own.
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.end();
+        self.say("");
     }
 }
 

@@ -37,6 +37,15 @@ pub struct Round {
     /// What the server has used, where its process can be looked at.
     pub server_cpu: Option<Duration>,
     pub server_bytes: Option<u64>,
+    /// What a Durable Task worker has done meanwhile.
+    pub work_items: Option<WorkItems>,
+}
+
+/// Turns and activities that were completed.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkItems {
+    pub turns: u64,
+    pub activities: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +61,7 @@ struct Mark {
     at: Instant,
     done: u64,
     server_cpu: Option<Duration>,
+    work_items: Option<WorkItems>,
 }
 
 pub async fn measure(
@@ -77,7 +87,7 @@ pub async fn measure(
     }
 
     stage.measure();
-    let begin = Mark::now(&lanes, target);
+    let begin = Mark::now(work, &lanes, target);
     let until = begin.at + plan.duration;
     while Instant::now() < until {
         let next = until.min(Instant::now() + FRAME);
@@ -87,7 +97,7 @@ pub async fn measure(
         }
         progress.at(begin.at.elapsed(), lanes.done());
     }
-    let end = Mark::now(&lanes, target);
+    let end = Mark::now(work, &lanes, target);
     let server = target.process().filter(|_| load.road() != Road::Disk);
     let server_bytes = server.and_then(|process| process.resident_bytes());
     let [latencies, last] = lanes.end().await?;
@@ -106,6 +116,7 @@ pub async fn measure(
         last: (last.count() > 0).then(|| Latencies::of(&last)),
         server_cpu,
         server_bytes,
+        work_items: end.work_items.zip(begin.work_items).map(|(end, begin)| end.since(begin)),
     })
 }
 
@@ -117,7 +128,28 @@ impl Round {
     }
 
     pub fn cpu_of_each(&self) -> Option<Duration> {
-        self.server_cpu.map(|cpu| cpu.div_f64(self.done as f64))
+        self.cpu_by(self.done)
+    }
+
+    /// All CPU time, what else there was to do included.
+    pub fn cpu_by_turn(&self) -> Option<Duration> {
+        self.cpu_by(self.work_items?.turns)
+    }
+
+    pub fn cpu_by_activity(&self) -> Option<Duration> {
+        self.cpu_by(self.work_items?.activities)
+    }
+
+    fn cpu_by(&self, count: u64) -> Option<Duration> {
+        self.server_cpu.filter(|_| count > 0).map(|cpu| cpu.div_f64(count as f64))
+    }
+}
+
+// === impl WorkItems ===
+
+impl WorkItems {
+    fn since(self, begin: WorkItems) -> WorkItems {
+        WorkItems { turns: self.turns - begin.turns, activities: self.activities - begin.activities }
     }
 }
 
@@ -132,8 +164,8 @@ impl Latencies {
 // === impl Mark ===
 
 impl Mark {
-    fn now(lanes: &Lanes, target: &Target) -> Mark {
+    fn now(work: &Prepared, lanes: &Lanes, target: &Target) -> Mark {
         let server_cpu = target.process().and_then(|process| process.cpu());
-        Mark { at: Instant::now(), done: lanes.done(), server_cpu }
+        Mark { at: Instant::now(), done: lanes.done(), server_cpu, work_items: work.work_items() }
     }
 }

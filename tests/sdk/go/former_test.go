@@ -94,12 +94,17 @@ func TestFormerTurnReplaced(t *testing.T) {
 // What waits for a worker's answer to a former execution, another worker gets when that one has gone.
 func TestFormerWorkerLeaves(t *testing.T) {
 	s, f := enter(t), newFormer()
-	leave := s.work(orchestrators{"Calls": calls}, activities{"Activity": f.activity})
-	s.start("Calls", id("it"), api.WithInput("former"))
+	turns := orchestrators{"Turns": func(ctx *task.OrchestrationContext) (any, error) {
+		name, err := input[string](ctx)
+		return f.run(name), err
+	}}
+	leave := s.work(turns, nil)
+	s.start("Turns", id("it"), api.WithInput("former"))
 	<-f.begun
-	s.start("Calls", id("it"), api.WithInput("present"), replace)
-	s.until("it", running)
-	s.work(orchestrators{"Calls": calls}, activities{"Activity": f.activity})
+	s.start("Turns", id("it"), api.WithInput("present"), replace)
+	s.work(turns, nil)
+	s.completes(s.start("Turns", api.WithInput("another")), "another")
+	is(s, "what waits for the former one", s.look("it").RuntimeStatus, pending)
 	leave()
 	s.completes("it", "present")
 	close(f.release)

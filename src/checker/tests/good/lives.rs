@@ -168,3 +168,15 @@ fn the_end_of_what_continued_is_older_than_the_last_report() {
         .call("a", 11..12, status_of("e1"), Answer::Status(seen("e2", Status::Failed, 7)))
         .is_good();
 }
+
+/// The first life that anybody watched was taken for the first one: nothing could have happened before it by itself.
+#[test]
+fn a_life_before_the_first_that_was_watched() {
+    Tale::new()
+        .call("a", 1..2, fail(), started("e1"))
+        .call("a", 3..4, suspend(), Answer::NotLive { seen: Some(seen("e1", Status::Failed, 2)) })
+        .call("a", 5..6, purge(), Answer::Purged)
+        .call("a", 7..8, fail(), started("e2"))
+        .watch("w", 0, Some(0), &[transition(9, 1, seen("e2", Pending, 4))])
+        .is_good();
+}

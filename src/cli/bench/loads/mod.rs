@@ -3,6 +3,7 @@
 mod contend;
 mod crew;
 mod disk;
+mod durable_task;
 mod echo;
 mod http;
 mod instances;
@@ -15,10 +16,10 @@ mod watch;
 use std::{sync::Arc, time::UNIX_EPOCH};
 
 use self::{
-    contend::Contend, disk::Disk, echo::Echo, http::Http, list::List, runs::Runs, start::Start, status::Status,
-    watch::Watch,
+    contend::Contend, disk::Disk, durable_task::DurableTask, echo::Echo, http::Http, list::List, runs::Runs,
+    start::Start, status::Status, watch::Watch,
 };
-use super::{load::Load, plan::Plan, seat::Seat, target::Target};
+use super::{load::Load, plan::Plan, round::WorkItems, seat::Seat, target::Target};
 use crate::{
     cli::Error,
     client::{self, Client},
@@ -38,6 +39,7 @@ pub enum Prepared {
     Runs(Runs),
     List(List),
     Http(Http),
+    DurableTask(DurableTask),
     Disk(Disk),
 }
 
@@ -57,6 +59,9 @@ impl Prepared {
             Load::Runs => Prepared::Runs(Runs::prepare(prefix, plan, target.address()).await?),
             Load::List => Prepared::List(List::prepare(&prefix, plan, &client().await?).await?),
             Load::Http => Prepared::Http(Http::new(target.address(), &plan.hub, prefix, payload)),
+            Load::Activity | Load::Turns | Load::Fanout | Load::Eternal => {
+                Prepared::DurableTask(DurableTask::prepare(load, prefix, plan, target.address()).await?)
+            }
             Load::Disk => Prepared::Disk(Disk::new(target.folder())),
         }))
     }
@@ -71,7 +76,16 @@ impl Prepared {
             Prepared::Runs(_) => Load::Runs,
             Prepared::List(_) => Load::List,
             Prepared::Http(_) => Load::Http,
+            Prepared::DurableTask(durable_task) => durable_task.load,
             Prepared::Disk(_) => Load::Disk,
+        }
+    }
+
+    /// What its worker has done so far, of those that have turns.
+    pub fn work_items(&self) -> Option<WorkItems> {
+        match self {
+            Prepared::DurableTask(durable_task) => Some(durable_task.done()),
+            _ => None,
         }
     }
 
@@ -86,6 +100,7 @@ impl Prepared {
             Prepared::Runs(runs) => runs.keep_busy(seat).await,
             Prepared::List(list) => list.keep_busy(seat).await,
             Prepared::Http(http) => http.keep_busy(seat).await,
+            Prepared::DurableTask(durable_task) => durable_task.keep_busy(seat).await,
             Prepared::Disk(disk) => disk.keep_busy(seat).await,
         }
     }

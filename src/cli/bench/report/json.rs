@@ -61,6 +61,19 @@ struct Figures {
     server_cpu_micros: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     server_memory_bytes: Option<u64>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    work_items: Option<WorkItems>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WorkItems {
+    turns: u64,
+    activities: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_cpu_micros_by_turn: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_cpu_micros_by_activity: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -165,6 +178,12 @@ impl Figures {
             last_told_micros: round.last.as_ref().map(Latencies::of),
             server_cpu_micros: round.cpu_of_each().map(micros),
             server_memory_bytes: round.server_bytes,
+            work_items: round.work_items.map(|round::WorkItems { turns, activities }| WorkItems {
+                turns,
+                activities,
+                server_cpu_micros_by_turn: round.cpu_by_turn().map(micros),
+                server_cpu_micros_by_activity: round.cpu_by_activity().map(micros),
+            }),
         }
     }
 }

@@ -48,7 +48,23 @@ fn rounds_table<'a>(rounds: impl Iterator<Item = &'a Round>) -> String {
     let rounds: Vec<&Round> = rounds.collect();
     let has_last = rounds.iter().any(|round| round.load == Load::Watch);
     let last_head = if has_last { "LAST TOLD P50" } else { "" };
-    let heads = ["LOAD", "ROUND", "PER SECOND", "P50", "P99", "P99.9", "MAX", "SERVER CPU EACH", "MEMORY", last_head];
+    let has_turns = rounds.iter().any(|round| round.work_items.is_some());
+    let [turn_head, activity_head] = if has_turns { ["BY TURN", "BY ACTIVITY"] } else { [""; 2] };
+    let heads = [
+        "LOAD",
+        "ROUND",
+        "PER SECOND",
+        "P50",
+        "P99",
+        "P99.9",
+        "MAX",
+        "SERVER CPU EACH",
+        turn_head,
+        activity_head,
+        "MEMORY",
+        last_head,
+    ];
+    let unless_absent = |cpu: Option<Duration>| cpu.map_or_else(if has_turns { dash } else { String::new }, time);
     let rows = rounds.iter().map(|round| {
         let latencies = &round.latencies;
         [
@@ -60,6 +76,8 @@ fn rounds_table<'a>(rounds: impl Iterator<Item = &'a Round>) -> String {
             time(latencies.p999),
             time(latencies.max),
             round.cpu_of_each().map_or_else(dash, time),
+            unless_absent(round.cpu_by_turn()),
+            unless_absent(round.cpu_by_activity()),
             round.server_bytes.map_or_else(dash, |bytes| format!("{} MiB", bytes >> 20)),
             round.last.as_ref().map_or_else(String::new, |last| time(last.p50)),
         ]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use soloist::proto::durable_task::{self as pb, OrchestrationStatus, history_event::EventType, work_item::Request};
 
-use super::hand::{Activity, Turn, Worker, after, child, completed, kind, schedule, send, timer, within};
+use super::hand::{Activity, Turn, Worker, after, child, completed, history, kind, schedule, send, timer, within};
 use crate::{
     durable_task::{create, creation, sidecar},
     support::{Server, seed::Seed},
@@ -47,9 +47,11 @@ async fn everything_that_was_scheduled_is_there_after_a_kill() {
     assert_eq!(told, BTreeMap::from(expected));
 }
 
-/// What a mixed crowd of orchestrations comes to over kills at random moments.
-const ORCHESTRATIONS: usize = 60;
+/// What a mixed crowd of orchestrations comes to over the deaths of servers and workers at random moments.
+const ORCHESTRATIONS: usize = 500;
 const KILLS: usize = 6;
+/// A worker dies with its hands full before it has done so many work items.
+const WORKER_LIFE: u64 = 200;
 
 /// Decides what an orchestrator does next from its whole history, as an SDK would by replaying: two activities at once,
 /// a timer, a child, an event to itself, then the end with the sum of what it was told.
@@ -96,32 +98,34 @@ fn number(text: &Option<String>) -> i64 {
     text.as_deref().and_then(|text| text.parse().ok()).expect("a number")
 }
 
-/// Works until its stream ends.
-async fn work(server: &Server) -> Option<()> {
-    let mut sidecar = sidecar(server).await;
-    let mut stream = sidecar.get_work_items(pb::GetWorkItemsRequest::default()).await.ok()?.into_inner();
-    while let Ok(Some(item)) = stream.message().await {
-        let token = item.completion_token;
-        match item.request? {
-            Request::OrchestratorRequest(request) => {
-                let turn = Turn { request, token };
-                let response = super::hand::response(&turn, next(&turn.request));
-                sidecar.complete_orchestrator_task(response).await.ok()?;
+/// Workers one after the other, each until its stream ends or it dies with what it has.
+async fn work(server: &Server, mut random: Seed) -> Option<()> {
+    loop {
+        let mut sidecar = sidecar(server).await;
+        let mut stream = sidecar.get_work_items(pb::GetWorkItemsRequest::default()).await.ok()?.into_inner();
+        for _ in 0..random.below(WORKER_LIFE) {
+            let item = stream.message().await.ok()??;
+            let token = item.completion_token;
+            match item.request? {
+                Request::OrchestratorRequest(request) => {
+                    let turn = Turn { request, token };
+                    let response = super::hand::response(&turn, next(&turn.request));
+                    sidecar.complete_orchestrator_task(response).await.ok()?;
+                }
+                Request::ActivityRequest(request) => {
+                    let response = pb::ActivityResponse {
+                        instance_id: request.orchestration_instance.unwrap_or_default().instance_id,
+                        task_id: request.task_id,
+                        result: Some("2".into()),
+                        failure_details: None,
+                        completion_token: token,
+                    };
+                    sidecar.complete_activity_task(response).await.ok()?;
+                }
+                _ => {}
             }
-            Request::ActivityRequest(request) => {
-                let response = pb::ActivityResponse {
-                    instance_id: request.orchestration_instance.unwrap_or_default().instance_id,
-                    task_id: request.task_id,
-                    result: Some("2".into()),
-                    failure_details: None,
-                    completion_token: token,
-                };
-                sidecar.complete_activity_task(response).await.ok()?;
-            }
-            _ => {}
         }
     }
-    Some(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,7 +138,7 @@ async fn orchestrations_come_to_the_right_end_over_kills() {
         let server = Server::start(folder.path());
         let mut sidecar = sidecar(&server).await;
         let until = if kill == KILLS { ORCHESTRATIONS } else { ORCHESTRATIONS * (kill + 1) / (KILLS + 1) };
-        let (one, other) = (work(&server), work(&server));
+        let (one, other) = (work(&server, random.fork()), work(&server, random.fork()));
         let client = async {
             for id in &ids[begun..until] {
                 let request = pb::CreateInstanceRequest { tags: [].into(), ..creation("f", id) };
@@ -154,7 +158,24 @@ async fn orchestrations_come_to_the_right_end_over_kills() {
                 let ended = within("an end", sidecar.wait_for_instance_completion(request)).await.expect("an answer");
                 let state = ended.into_inner().orchestration_state.expect("it is there");
                 assert_eq!(state.orchestration_status(), OrchestrationStatus::Completed, "{id}");
-                assert_eq!(state.output.as_deref(), Some("10"), "{id}: each event once");
+                assert_eq!(state.output.as_deref(), Some("10"), "{id}: no result lost");
+                let history = history(&mut sidecar, id).await;
+                let counted = |name: &str| history.iter().filter(|event| kind(event) == name).count();
+                let each = [
+                    ("ExecutionStarted", 1),
+                    ("TaskScheduled", 2),
+                    ("TaskCompleted", 2),
+                    ("TimerCreated", 1),
+                    ("TimerFired", 1),
+                    ("SubOrchestrationInstanceCreated", 1),
+                    ("SubOrchestrationInstanceCompleted", 1),
+                    ("EventSent", 1),
+                    ("EventRaised", 1),
+                    ("ExecutionCompleted", 1),
+                ];
+                for (name, count) in each {
+                    assert_eq!(counted(name), count, "{id}: {name}");
+                }
             }
         };
         tokio::select! {

@@ -126,15 +126,8 @@ impl Worker {
         ended.into_inner().orchestration_state.expect("it is there")
     }
 
-    /// The names of the events of its history.
     pub async fn history(&mut self, id: &str) -> Vec<pb::HistoryEvent> {
-        let request = pb::StreamInstanceHistoryRequest { instance_id: id.into(), ..Default::default() };
-        let mut chunks = self.sidecar.stream_instance_history(request).await.expect("a history").into_inner();
-        let mut events = Vec::new();
-        while let Some(chunk) = chunks.message().await.expect("a history") {
-            events.extend(chunk.events);
-        }
-        events
+        history(&mut self.sidecar, id).await
     }
 }
 
@@ -147,6 +140,17 @@ impl Turn {
     pub fn execution_id(&self) -> &str {
         self.request.execution_id.as_deref().expect("it has an execution")
     }
+}
+
+/// The events of an instance's history.
+pub async fn history(sidecar: &mut Sidecar, id: &str) -> Vec<pb::HistoryEvent> {
+    let request = pb::StreamInstanceHistoryRequest { instance_id: id.into(), ..Default::default() };
+    let mut chunks = sidecar.stream_instance_history(request).await.expect("a history").into_inner();
+    let mut events = Vec::new();
+    while let Some(chunk) = chunks.message().await.expect("a history") {
+        events.extend(chunk.events);
+    }
+    events
 }
 
 pub fn response(turn: &Turn, actions: Vec<pb::OrchestratorAction>) -> pb::OrchestratorResponse {

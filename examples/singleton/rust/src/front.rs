@@ -1,6 +1,6 @@
 //! The HTTP front: `POST /orchestrators/{functionName}/{instanceId}` starts a singleton, or answers 409.
 
-use std::io;
+use std::{io, time::Duration};
 
 use axum::{
     Router,
@@ -12,13 +12,16 @@ use axum::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::IgnoredAny};
 use soloist::{
-    client::{Client, Error},
+    client::{Client, Error, ErrorKind},
     proto::v1::StartSingletonRequest,
 };
 use tokio::net::TcpListener;
 
 /// What the server takes at most, if it is told to.
 const BODY_BYTES_MAX: usize = 3 << 20;
+
+/// Before the server, if it is away, is tried once more.
+const WAITS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
 /// What stands in a URL as it is.
 const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -59,20 +62,35 @@ async fn start(
     Path((function_name, instance_id)): Path<(String, String)>,
     body: String,
 ) -> Response {
-    let mut request = StartSingletonRequest::new(function_name, &instance_id)
-        // The client tries again by itself where it got no answer. With a request id none of the attempts starts a
-        // second execution.
-        .with_request_id(random_id());
+    // The request id is the same in every attempt, so that none of them starts a second one.
+    let mut request = StartSingletonRequest::new(function_name, &instance_id).with_request_id(random_id());
     if !body.is_empty() {
         if let Err(error) = serde_json::from_str::<IgnoredAny>(&body) {
             return (StatusCode::BAD_REQUEST, format!("The body is no JSON: {error}")).into_response();
         }
         request = request.with_input(body);
     }
-    // Checks and starts in one step: of any number of callers at the same moment, one is told that it has started it.
-    match front.soloist.start_singleton(request).await {
-        Ok(_) => accepted(&front.server, &instance_id),
+    match front.start(request).await {
+        Ok(()) => accepted(&front.server, &instance_id),
         Err(error) => refused(&error),
+    }
+}
+
+// === impl Front ===
+
+impl Front {
+    /// Checks and starts in one step: of any number of callers at the same moment, one is told that it has started it.
+    async fn start(&self, request: StartSingletonRequest) -> Result<(), Error> {
+        let mut waits = WAITS.iter();
+        loop {
+            // Where it gets no answer, the client tries again by itself for about a second.
+            let Err(error) = self.soloist.start_singleton(request.clone()).await else { return Ok(()) };
+            match waits.next() {
+                // A server that is started anew may take longer.
+                Some(wait) if error.kind() == ErrorKind::Unreachable => tokio::time::sleep(*wait).await,
+                _ => return Err(error),
+            }
+        }
     }
 }
 
@@ -81,6 +99,7 @@ fn refused(error: &Error) -> Response {
     let code = match error.reason() {
         Some("INSTANCE_ALREADY_RUNNING") => StatusCode::CONFLICT,
         Some("INVALID_FIELD") => StatusCode::BAD_REQUEST,
+        // Without a reason, there was no answer.
         Some("UNAVAILABLE" | "DRAINING") | None => StatusCode::SERVICE_UNAVAILABLE,
         Some(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };

@@ -4,13 +4,23 @@ mod front;
 mod watch;
 mod worker;
 
-use std::{env, error::Error};
+use std::{env, error::Error, process::ExitCode};
 
 use soloist::client::Client;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let server = setting("SOLOIST_SERVER", "http://localhost:4001").trim_end_matches('/').to_owned();
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();

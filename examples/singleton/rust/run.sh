@@ -8,7 +8,7 @@ root="$(cd "$here/../../.." && pwd)"
 made="$root/target/singleton-rust"
 
 prepare() {
-    CARGO_TARGET_DIR="$made" cargo build --quiet --locked --manifest-path "$here/Cargo.toml"
+    CARGO_TARGET_DIR="$made" cargo build --quiet --manifest-path "$here/Cargo.toml"
 }
 
 case "${1:-}" in

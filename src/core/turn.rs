@@ -29,7 +29,11 @@ pub struct Turns {
     /// What it has scheduled and not yet heard of, each by the revision that scheduled it; children also after their
     /// end.
     tasks: BTreeMap<Revision, Task>,
+    /// Those of the tasks that are activities.
+    activities: BTreeSet<Revision>,
     timers: BTreeSet<(Steady, Revision)>,
+    /// Where each timer stands among them.
+    moments: BTreeMap<Revision, Steady>,
 }
 
 /// Something that an orchestrator has scheduled.
@@ -107,20 +111,34 @@ impl Turns {
         Turns { last_began_at: self.last_began_at, ..Turns::default() }
     }
 
+    /// The same, waiting for nothing: all that a turn is told of it.
+    pub fn without_tasks(&self) -> Turns {
+        let Turns { begun, history_base, last_began_at, .. } = *self;
+        Turns { begun, history_base, last_began_at, trace: self.trace.clone(), ..Turns::default() }
+    }
+
     pub fn schedule(&mut self, revision: Revision, task: Task, now: Now) {
-        if let TaskKind::Timer { fire_at } = task.kind {
-            self.timers.insert((now.moment_of(fire_at), revision));
+        match task.kind {
+            TaskKind::Activity { .. } => drop(self.activities.insert(revision)),
+            TaskKind::Timer { fire_at } => self.arm(revision, now.moment_of(fire_at)),
+            TaskKind::Child { .. } => {}
         }
         self.tasks.insert(revision, task);
+    }
+
+    fn arm(&mut self, timer: Revision, moment: Steady) {
+        self.timers.insert((moment, timer));
+        self.moments.insert(timer, moment);
     }
 
     /// Where the steady clock begins anew, the times of the timers are other moments.
     pub fn reschedule(&mut self, now: Now) {
         let moment = |(revision, task): (&Revision, &Task)| match task.kind {
-            TaskKind::Timer { fire_at } => Some((now.moment_of(fire_at), *revision)),
+            TaskKind::Timer { fire_at } => Some((*revision, now.moment_of(fire_at))),
             TaskKind::Activity { .. } | TaskKind::Child { .. } => None,
         };
-        self.timers = self.tasks.iter().filter_map(moment).collect();
+        self.moments = self.tasks.iter().filter_map(moment).collect();
+        self.timers = self.moments.iter().map(|(timer, moment)| (*moment, *timer)).collect();
     }
 
     /// It is over; a child is remembered, for whoever ends or deletes the whole family.
@@ -129,7 +147,10 @@ impl Turns {
             Some(TaskKind::Child { ended, .. }) => *ended = true,
             Some(TaskKind::Activity { .. } | TaskKind::Timer { .. }) => {
                 self.tasks.remove(&revision);
-                self.timers.retain(|(_, timer)| *timer != revision);
+                self.activities.remove(&revision);
+                if let Some(moment) = self.moments.remove(&revision) {
+                    self.timers.remove(&(moment, revision));
+                }
             }
             None => {}
         }
@@ -138,7 +159,8 @@ impl Turns {
     /// The execution is over: it waits for nothing any more.
     pub fn ended(&mut self) {
         self.tasks.retain(|_, task| matches!(task.kind, TaskKind::Child { .. }));
-        self.timers = BTreeSet::new();
+        (self.activities, self.timers) = (BTreeSet::new(), BTreeSet::new());
+        self.moments = BTreeMap::new();
     }
 
     pub fn task(&self, revision: Revision) -> Option<&Task> {
@@ -151,7 +173,7 @@ impl Turns {
 
     /// The activities that are not over.
     pub fn activities(&self) -> impl Iterator<Item = (Revision, &Task)> {
-        self.tasks().filter(|(_, task)| matches!(task.kind, TaskKind::Activity { .. }))
+        self.activities.iter().filter_map(|revision| Some((*revision, self.tasks.get(revision)?)))
     }
 
     /// The child that a parent's number stands for, if it has not ended.

@@ -108,7 +108,7 @@ pub struct TurnClaim {
     pub execution: Execution,
     pub inbox_after: u64,
     pub inbox_last: u64,
-    /// Nothing before the first turn of an instance.
+    /// Without its tasks. Nothing before the first turn of an instance.
     pub turns: Option<Turns>,
     pub speaks_of: Revision,
 }
@@ -339,7 +339,7 @@ impl Partition {
             execution: instance.execution.clone(),
             inbox_after: instance.inbox_after,
             inbox_last: instance.inbox_last,
-            turns: instance.turns.as_deref().cloned(),
+            turns: instance.turns.as_deref().map(Turns::without_tasks),
             speaks_of: instance.revision,
         })
     }

@@ -25,4 +25,5 @@ mod retention;
 mod seed;
 mod settings;
 mod stage;
+mod turns;
 mod visible;

@@ -8,4 +8,5 @@ mod records;
 mod runs;
 mod starts;
 mod states;
+mod turns;
 mod world;

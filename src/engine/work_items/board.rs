@@ -226,21 +226,24 @@ impl WorkItems {
         }
     }
 
-    /// The stream gets the work item, for which its place is taken. Not if it has gone.
+    /// The stream gets the work item, for which its place is taken. Not if it has gone: then this answers what takes that
+    /// place.
     pub(super) fn hand_out(
         &self,
         token: CompletionToken,
         id: StreamId,
         item: &Arc<Item>,
         claim: Option<TurnClaim>,
-    ) -> bool {
+    ) -> Result<(), Option<Match>> {
         let mut board = self.board.lock();
-        let Some(stream) = board.streams.get(&id).map(|seat| seat.stream.clone()) else { return false };
+        let Some(stream) = board.streams.get(&id).map(|seat| seat.stream.clone()) else {
+            return Err(board.end_call(&item.called(), id));
+        };
         board.out.insert(token, Out { item: item.clone(), stream: id, sent: None });
         board.calls.handed_out(&item.called(), id, token);
         drop(board);
         stream.assign(Assignment { token, item: item.clone(), claim });
-        true
+        Ok(())
     }
 
     /// The place that was taken is free again. Answers what takes it.
@@ -266,15 +269,15 @@ impl WorkItems {
     }
 
     /// Its worker won't do it. Answers when it will be offered again, and what takes its place.
-    pub(super) fn abandon(&self, token: CompletionToken, now: Steady) -> Option<(Arc<Item>, Steady, Vec<Match>)> {
+    pub(super) fn abandon(&self, token: CompletionToken, now: Steady) -> Option<(Steady, Vec<Match>)> {
         let mut board = self.board.lock();
         let (out, freed) = board.take_out(token)?;
         let key = out.item.item_key();
         let (strikes, by) = board.strikes.entry(key.clone()).or_insert((0, out.stream));
         let due = now + rest(*strikes);
         (*strikes, *by) = (*strikes + 1, out.stream);
-        board.resting.insert(key, (due, out.item.clone()));
-        Some((out.item, due, freed.into_iter().chain(board.fill(out.stream)).collect()))
+        board.resting.insert(key, (due, out.item));
+        Some((due, freed.into_iter().chain(board.fill(out.stream)).collect()))
     }
 
     /// Offers what has rested for long enough. Answers when the next one will have.
@@ -469,5 +472,46 @@ impl Seat {
             Kind::Activity => &mut self.activities,
         };
         *held = held.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        core::ids::{Arrival, InstanceId, TaskHub},
+        engine::work_items::filters::Wishes,
+    };
+
+    fn stream(id: u64) -> Arc<Stream> {
+        let wishes = Wishes { hub: TaskHub::default(), turns_max: 1, activities_max: 1, filters: None };
+        Stream::new(StreamId(id), wishes)
+    }
+
+    fn activity() -> Item {
+        let key = InstanceKey::new(&TaskHub::default(), &InstanceId::parse("i").expect("an id"));
+        let offer = ActivityOffer {
+            arrival: Arrival(1),
+            execution: ExecutionId([1; 16]),
+            task: Revision(7),
+            id: 3,
+            name: Name::parse("act").expect("a name"),
+            version: String::new(),
+            row: 2,
+        };
+        Item::activity(key, offer)
+    }
+
+    /// It was called the stream's for ever, and no worker that names no tokens got it any more.
+    #[test]
+    fn what_is_matched_with_a_stream_that_goes_is_the_next_ones() {
+        let items = WorkItems::default();
+        assert!(items.offer(activity()).is_empty());
+        let matches = items.join(&stream(1), 9).expect("a place");
+        let [Match { item, .. }] = &matches[..] else { panic!("it waits") };
+        items.leave(StreamId(1));
+        assert!(matches!(items.hand_out(CompletionToken([1; 16]), StreamId(1), item, None), Err(None)));
+        assert!(items.offer_again(item).is_empty());
+        assert_eq!(items.join(&stream(2), 9).expect("a place").len(), 1);
     }
 }

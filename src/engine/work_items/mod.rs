@@ -114,7 +114,9 @@ impl Engine {
         let (arrival, number): (Arrival, u64) = (offer.arrival, offer.row);
         let found = self.shared.read(move |store| {
             let rows = store.read(Table::History, arrival, number, 1)?;
-            rows.into_iter().find(|row| row.key.number == number).map_or(Ok(None), |row| note(&row))
+            let row = rows.into_iter().find(|row| row.key.number == number);
+            let event = row.map_or(Ok(None), |row| note(&row))?;
+            event.map(Some).ok_or_else(|| missing(Table::History, arrival, number))
         });
         let found = found.await;
         if self.shared.is_wanted(item) { found } else { Ok(None) }
@@ -189,15 +191,22 @@ impl Engine {
 
     /// The worker won't do it: somebody is asked again, after a rest.
     pub fn abandon(&self, token: CompletionToken) {
-        let now = self.shared.clock.now().steady;
-        let Some((item, due, matches)) = self.shared.work_items.abandon(token, now) else { return };
-        if let Work::Turn = item.work {
-            let mut effects = self.shared.partition(&item.key).release_turn(&item.key, token);
+        let shared = &self.shared;
+        let Some(Out { item, .. }) = shared.work_items.out(token) else { return };
+        // The turn is free before it rests: a stream that comes meanwhile takes what rests, and must find it free.
+        let mut effects = match item.work {
+            Work::Turn => shared.partition(&item.key).release_turn(&item.key, token),
+            Work::Activity(_) => Vec::new(),
+        };
+        let abandoned = shared.work_items.abandon(token, shared.clock.now().steady);
+        if abandoned.is_some() {
             effects.retain(|effect| !matches!(effect, Effect::OfferTurn(_)));
-            self.shared.effects(&item.key, effects);
         }
-        self.shared.timers.arm(item.key.clone(), due);
-        self.shared.hand_out(matches);
+        shared.effects(&item.key, effects);
+        if let Some((due, matches)) = abandoned {
+            shared.timers.arm(item.key.clone(), due);
+            shared.hand_out(matches);
+        }
     }
 
     /// A work item never reached its worker, or is to be told anew.
@@ -257,7 +266,8 @@ impl Shared {
                     continue;
                 }
             };
-            if !self.work_items.hand_out(token, stream, &item, claim) {
+            if let Err(freed) = self.work_items.hand_out(token, stream, &item, claim) {
+                matches.extend(freed);
                 self.take_back_item(token, &item);
             }
         }
@@ -280,10 +290,12 @@ impl Shared {
                 let effects = self.partition(&item.key).release_turn(&item.key, token);
                 self.effects(&item.key, effects);
             }
-            Work::Activity(_) => {
+            Work::Activity(_) if self.is_wanted(item) => {
                 let matches = self.work_items.offer_again(item);
                 self.hand_out(matches);
             }
+            // Nobody would withdraw it.
+            Work::Activity(_) => {}
         }
     }
 

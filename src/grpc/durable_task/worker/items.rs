@@ -9,6 +9,7 @@ use tonic::Status;
 
 use crate::{
     core::{
+        effect::ActivityOffer,
         ids::{CompletionToken, TaskHub},
         status::Failure,
     },
@@ -81,32 +82,35 @@ impl Giver {
     }
 
     async fn item(&self, assignment: &Assignment) -> Result<Option<pb::WorkItem>, Refusal> {
-        let Assignment { token, item, .. } = assignment;
-        let request = match &item.work {
-            Work::Turn => self.turn(assignment).await?,
-            Work::Activity(offer) => {
-                let scheduled = match self.door.engine.scheduled(item).await {
-                    Err(Refusal::Damaged(what)) => {
-                        self.fail_activity(*token, what).await;
-                        return Ok(None);
-                    }
-                    other => other?,
-                };
-                match scheduled.map(|event| convert::activity(&item.key, offer, &event)) {
-                    Some(Ok(request)) => Some(Request::ActivityRequest(request)),
-                    Some(Err(damage)) => {
-                        self.fail_activity(*token, damage.to_string()).await;
-                        None
-                    }
-                    None => None,
-                }
-            }
-        };
-        let completion_token = convert::token(*token);
-        Ok(request.map(|request| pb::WorkItem { completion_token, request: Some(request) }))
+        match &assignment.item.work {
+            Work::Turn => self.turn(assignment).await,
+            Work::Activity(offer) => self.activity(assignment, offer).await,
+        }
     }
 
-    async fn turn(&self, assignment: &Assignment) -> Result<Option<Request>, Refusal> {
+    async fn activity(&self, assignment: &Assignment, offer: &ActivityOffer) -> Result<Option<pb::WorkItem>, Refusal> {
+        let Assignment { token, item, .. } = assignment;
+        let told = match self.door.engine.scheduled(item).await {
+            Ok(Some(event)) => convert::activity(&item.key, offer, &event).map_err(|damage| damage.to_string()),
+            Ok(None) => return Ok(None),
+            Err(Refusal::Damaged(what)) => Err(what),
+            Err(refusal) => return Err(refusal),
+        };
+        let failure = match told {
+            Ok(request) => {
+                let item = work_item(*token, Request::ActivityRequest(request));
+                match self.too_large(&item) {
+                    None => return Ok(Some(item)),
+                    Some(said) => Failure::declared("ActivityTooLarge", format!("an activity {said}")),
+                }
+            }
+            Err(damage) => Failure::declared("StoreDamaged", damage),
+        };
+        self.fail_activity(*token, failure).await;
+        Ok(None)
+    }
+
+    async fn turn(&self, assignment: &Assignment) -> Result<Option<pb::WorkItem>, Refusal> {
         let Assignment { token, item, claim: Some(claim) } = assignment else { return Ok(None) };
         let engine = &self.door.engine;
         let told = match engine.turn_content(&item.key, *token, claim).await {
@@ -115,36 +119,45 @@ impl Giver {
             Err(Refusal::Damaged(what)) => Err(what),
             Err(refusal) => return Err(refusal),
         };
-        let (request, sent) = match told {
-            Ok(told) => told,
-            Err(damage) => {
-                let failure = Failure::declared("StoreDamaged", damage);
-                engine.give_turn_up(&item.key, *token, claim, failure).await;
-                return Ok(None);
+        let failure = match told {
+            Ok((request, sent)) => {
+                let item = work_item(*token, Request::OrchestratorRequest(request));
+                match self.too_large(&item) {
+                    None => {
+                        engine.was_sent(*token, sent);
+                        return Ok(Some(item));
+                    }
+                    Some(said) => {
+                        let advice = "for instance with continue-as-new or smaller payloads";
+                        let what = format!("a turn of this orchestration {said}: make its history smaller, {advice}");
+                        Failure::declared("HistoryTooLarge", what)
+                    }
+                }
             }
+            Err(damage) => Failure::declared("StoreDamaged", damage),
         };
-        let bytes = request.encoded_len();
-        if bytes > self.bytes_max {
-            let max = self.bytes_max;
-            let what = format!(
-                "a turn of this orchestration takes {bytes} bytes, and its worker's SDK takes messages of at most {max}: \
-                 make its history smaller, for instance with continue-as-new or smaller payloads"
-            );
-            engine.give_turn_up(&item.key, *token, claim, Failure::declared("HistoryTooLarge", what)).await;
-            return Ok(None);
-        }
-        engine.was_sent(*token, sent);
-        Ok(Some(Request::OrchestratorRequest(request)))
+        engine.give_turn_up(&item.key, *token, claim, failure).await;
+        Ok(None)
+    }
+
+    /// Whether the worker would lose its stream over the item, and why.
+    fn too_large(&self, item: &pb::WorkItem) -> Option<String> {
+        let (bytes, max) = (item.encoded_len(), self.bytes_max);
+        let said = || format!("takes {bytes} bytes, and its worker's SDK takes messages of at most {max}");
+        (bytes > max).then(said)
     }
 
     /// No worker can be told what to do.
-    async fn fail_activity(&self, token: CompletionToken, damage: String) {
-        let outcome = convert::failed(Failure::declared("StoreDamaged", damage));
+    async fn fail_activity(&self, token: CompletionToken, failure: Failure) {
         if let Some(out) = self.door.engine.item_out(token) {
             // It may have been overtaken.
-            let _ = self.door.engine.end_activity(&out, token, outcome).await;
+            let _ = self.door.engine.end_activity(&out, token, convert::failed(failure)).await;
         }
     }
+}
+
+fn work_item(token: CompletionToken, request: Request) -> pb::WorkItem {
+    pb::WorkItem { completion_token: convert::token(token), request: Some(request) }
 }
 
 fn health_ping() -> pb::WorkItem {

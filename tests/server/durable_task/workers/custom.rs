@@ -1,6 +1,8 @@
 //! Custom statuses, absent and empty texts, and failures.
 
-use soloist::proto::durable_task::{self as pb, OrchestrationStatus};
+use soloist::proto::durable_task::{
+    self as pb, OrchestrationStatus, orchestrator_action::OrchestratorActionType as Action,
+};
 
 use super::hand::{Worker, broken, completed, ended, failed, response, schedule};
 use crate::{
@@ -102,4 +104,24 @@ async fn a_turn_may_end_in_any_of_these_ways() {
         }
     }
     assert!(worker.hears_nothing(&server).await);
+}
+
+/// Each worker that was given it lost its stream over it, and the next one was given it at once.
+#[tokio::test]
+async fn an_activity_that_no_worker_can_take_fails() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path());
+    let mut worker = Worker::join(&server).await;
+    let mut sidecar = worker.sidecar.clone();
+    create(&mut sidecar, "i").await;
+    let mut large = schedule(1, "act");
+    let Some(Action::ScheduleTask(task)) = &mut large.orchestrator_action_type else { panic!("it schedules a task") };
+    task.tags.insert("large".into(), "x".repeat(4 << 20));
+    worker.play("i", &FIRST, vec![large]).await;
+    // It fails, and the turn that is to be told so has it in its history.
+    let failure = worker.until_ended("i").await.failure_details.expect("it has failed");
+    assert_eq!(failure.error_type, "HistoryTooLarge");
+    create(&mut sidecar, "j").await;
+    worker.play("j", &FIRST, vec![completed(1, None)]).await;
+    worker.until_ended("j").await;
 }

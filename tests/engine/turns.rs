@@ -1,0 +1,70 @@
+//! Executions that are run in turns: whatever their workers do and whenever the server dies, what one instance tells
+//! another arrives exactly once, nothing waits for ever, and the rows are those that the instances refer to.
+
+mod book;
+mod house;
+mod rows;
+
+use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use soloist::{
+    core::partitioning::PartitionId,
+    engine::Refusal,
+    store::{Batch, Store, Table, Write},
+};
+
+use house::{House, Op};
+
+fn any_op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => any::<u64>().prop_map(Op::Turn),
+        5 => any::<u16>().prop_map(Op::Activity),
+        4 => Just(Op::Flush),
+        4 => any::<u8>().prop_map(Op::CarryOut),
+        3 => Just(Op::Settle),
+        3 => (0..4_u8).prop_map(Op::Pass),
+        2 => any::<u8>().prop_map(Op::Suspend),
+        3 => any::<u8>().prop_map(Op::Resume),
+        2 => any::<u16>().prop_map(Op::Abandon),
+        1 => Just(Op::Leave),
+        3 => any::<u8>().prop_map(Op::Raise),
+        1 => any::<u8>().prop_map(Op::Terminate),
+        1 => any::<u8>().prop_map(Op::Purge),
+        2 => Just(Op::Crash),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 150,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn what_is_said_arrives_once_and_nothing_waits_for_ever(ops in proptest::collection::vec(any_op(), 1..150)) {
+        let mut house = House::new();
+        ops.into_iter().for_each(|op| house.act(op));
+        house.come_to_rest();
+    }
+}
+
+/// An activity whose row was gone was handed out, not told, taken back and handed out again, as fast as it went.
+#[test]
+fn an_activity_whose_row_is_lost_is_known_for_damaged() {
+    let mut house = House::new();
+    house.schedule_one_activity();
+    house.act(Op::Crash);
+    // The row with the latest number is what schedules it.
+    let claims = house.memory.claim(&PartitionId::all().collect::<Vec<_>>()).expect("claimed");
+    let rows = house.memory.scan(Table::History, None, 100).expect("rows");
+    let key = rows.last().expect("a history").key;
+    let claim = claims.iter().find(|claim| claim.partition == house.partition_of_first()).expect("all are claimed");
+    let write = Write::Delete { table: Table::History, key };
+    let (partition, epoch, revision) = (claim.partition, claim.epoch, claim.revision);
+    let batch = Batch { partition, epoch, sequence: claim.sequence + 1, revision, writes: vec![write] };
+    house.memory.commit(&[batch]).expect("committed");
+    house.act(Op::Crash);
+    let item = house.activity_at_hand();
+    let told = house.hand.finish(house.hand.engine.scheduled(&item));
+    assert!(matches!(told, Err(Refusal::Damaged(_))), "{told:?}");
+}

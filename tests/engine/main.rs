@@ -21,7 +21,6 @@ mod player;
 mod purge;
 mod retention;
 #[path = "../server/support/seed.rs"]
-#[expect(dead_code, reason = "the stories about the server draw more from it")]
 mod seed;
 mod settings;
 mod stage;

@@ -345,20 +345,30 @@ fn read_inbox(
     last: u64,
 ) -> Result<(Vec<Incoming>, u64), ReadError> {
     let (mut inbox, mut through, mut bytes) = (Vec::new(), after, 0);
-    for row in store.read(Table::Event, arrival, after + 1, EVENTS_MAX)? {
-        if row.key.number != through + 1 || through == last || bytes > EVENT_BYTES_MAX {
-            break;
+    while through < last && inbox.len() < EVENTS_MAX && bytes <= EVENT_BYTES_MAX {
+        let before = through;
+        for row in store.read(Table::Event, arrival, through + 1, PAGE)? {
+            if row.key.number != through + 1 || through == last || inbox.len() == EVENTS_MAX || bytes > EVENT_BYTES_MAX
+            {
+                break;
+            }
+            through = row.key.number;
+            let incoming = record::decode_incoming(&row.bytes).map_err(|error| damaged(&row, Table::Event, &error))?;
+            // The ends of what a former execution had scheduled are of no use to this one, however many they are.
+            let is_own = match &incoming {
+                Incoming::Raised { .. } => true,
+                Incoming::TaskEnded { execution: of, .. } => *of == execution || Mutant::TellFormerResults.is_on(),
+            };
+            if is_own {
+                bytes += row.bytes.len();
+                inbox.push(incoming);
+            }
         }
-        (through, bytes) = (row.key.number, bytes + row.bytes.len());
-        let incoming = record::decode_incoming(&row.bytes).map_err(|error| damaged(&row, Table::Event, &error))?;
-        // The ends of what a former execution had scheduled are of no use to this one.
-        let is_own = |incoming: &Incoming| match incoming {
-            Incoming::Raised { .. } => true,
-            Incoming::TaskEnded { execution: of, .. } => *of == execution || Mutant::TellFormerResults.is_on(),
-        };
-        inbox.extend(Some(incoming).filter(is_own));
+        if through == before {
+            return Err(missing(Table::Event, arrival, before + 1));
+        }
     }
-    if through == after && last > after { Err(missing(Table::Event, arrival, after + 1)) } else { Ok((inbox, through)) }
+    Ok((inbox, through))
 }
 
 fn missing(table: Table, arrival: Arrival, number: u64) -> ReadError {

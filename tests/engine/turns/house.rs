@@ -10,7 +10,9 @@ use futures_util::FutureExt;
 use prost::Message as _;
 use soloist::{
     core::{
-        command::{Action, CompleteTurn, Ending, RaiseEvent, Resume, Signal, Start, Suspend, Target, Terminate},
+        command::{
+            Action, CompleteTurn, Ending, RaiseEvent, Restart, Resume, Signal, Start, Suspend, Target, Terminate,
+        },
         ids::{InstanceId, InstanceKey, TaskHub},
         partitioning::PartitionId,
         policy::{ConflictPolicy, Replaceable, WorkerKind},
@@ -63,6 +65,8 @@ pub enum Op {
     /// A child ends.
     Terminate(u8),
     Purge(u8),
+    /// A client starts a child, under one of the policies, or anew.
+    Start(u8),
     Crash,
 }
 
@@ -91,19 +95,19 @@ impl House {
         let (attendance, committed, book) = (None, None, Book::default());
         let mut house = House { hand, memory, clock, attendance, held, committed, asked, book, next: 1 };
         for parent in PARENTS {
-            house.start(parent);
+            house.start(parent, ConflictPolicy::Fail);
         }
         house.attend();
         house.settle();
         house
     }
 
-    fn start(&mut self, id: &str) {
+    fn start(&mut self, id: &str, conflict_policy: ConflictPolicy) {
         let start = Start {
             execution: self.hand.engine.draw_execution_id(),
             spec: Arc::new(durable()),
             input: Some("\"in\"".into()),
-            conflict_policy: ConflictPolicy::Fail,
+            conflict_policy,
             replaceable: Replaceable::ALL,
             max_queue: 2,
             signal: None,
@@ -241,6 +245,19 @@ impl House {
                 let key = child(n);
                 self.ask(async move { engine.purge(&key, None).await }, Fact::Nothing);
             }
+            Op::Start(n) => {
+                let id = CHILDREN[usize::from(n) % 3];
+                match n / 3 % 4 {
+                    0 => self.start(id, ConflictPolicy::Fail),
+                    1 => self.start(id, ConflictPolicy::Queue),
+                    2 => self.start(id, ConflictPolicy::Replace),
+                    _ => {
+                        let execution = engine.draw_execution_id();
+                        let (key, restart) = (key(id), Restart { execution, expected_execution: None, request: None });
+                        self.ask(async move { engine.restart(&key, restart).await.map(drop) }, Fact::Nothing);
+                    }
+                }
+            }
             Op::Crash => self.crash(),
         }
     }
@@ -370,13 +387,18 @@ impl House {
                     let signal = Signal { name: name("e"), input: Some(text.as_str().into()) };
                     Action::SendEvent { to, execution: None, signal }
                 }
-                4 => Action::StartChild {
-                    id,
-                    instance: instance_id(CHILDREN[dice.below(3) as usize]),
-                    execution: self.hand.engine.draw_execution_id(),
-                    spec: Arc::new(durable()),
-                    input: None,
-                },
+                4 => {
+                    // Some have but little time.
+                    let run_timeout = (dice.below(3) == 0).then(|| Span::from_secs(2));
+                    let start_deadline = (dice.below(3) == 0).then(|| Span::from_secs(2));
+                    Action::StartChild {
+                        id,
+                        instance: instance_id(CHILDREN[dice.below(3) as usize]),
+                        execution: self.hand.engine.draw_execution_id(),
+                        spec: Arc::new(Spec { run_timeout, start_deadline, ..durable() }),
+                        input: Some("\"in\"".into()),
+                    }
+                }
                 _ => {
                     let to = instance_id(CHILDREN[dice.below(3) as usize]);
                     Action::Terminate { to, output: None, recurse: dice.below(2) == 0 }
@@ -465,17 +487,34 @@ impl House {
 
     /// The first parent schedules an activity, and nothing else happens.
     pub fn schedule_one_activity(&mut self) {
-        let mut first = None;
-        while first.is_none() {
-            self.take();
-            let is_first = |assignment: &Assignment| assignment.item.key == key(PARENTS[0]);
-            first = self.held.iter().position(is_first);
-        }
-        self.held = vec![self.held.swap_remove(first.unwrap_or(0))];
-        self.play_turn(0, |_, _, _, _, _| {
+        self.play_first(|_| {
             let activity = Action::ScheduleActivity { id: 1, name: name("act"), version: String::new(), note: 0 };
             (vec![activity], None)
         });
+    }
+
+    /// The first parent goes on as new when so many of its timers have fired that it was not told of.
+    pub fn go_on_after_timers(&mut self, timers: i32) {
+        self.held.clear();
+        self.act(Op::Leave);
+        let fire_at = self.hand.engine.now() + Span::from_secs(1);
+        self.play_first(move |_| ((1..=timers).map(|id| Action::CreateTimer { id, fire_at }).collect(), None));
+        self.raise(key(PARENTS[0]), "client#1".into(), Fact::Raised { to: key(PARENTS[0]), text: "client#1".into() });
+        self.settle();
+        self.play_first(|house| {
+            house.clock.pass(Span::from_secs(1));
+            house.settle();
+            let (execution, spec) = (house.hand.engine.draw_execution_id(), Arc::new(durable()));
+            (Vec::new(), Some(Ending::ContinuedAsNew { execution, spec, input: None, carried: Vec::new() }))
+        });
+    }
+
+    /// The first parent's turn, which is due.
+    fn play_first(&mut self, make: impl FnOnce(&mut House) -> (Vec<Action>, Option<Ending>)) {
+        self.take();
+        let is_first = |assignment: &Assignment| assignment.item.key == key(PARENTS[0]);
+        self.held.retain(is_first);
+        self.play_turn(0, |house, _, _, _, _| make(house));
         self.settle();
     }
 
@@ -510,11 +549,11 @@ fn task_of(event: &[u8]) -> i32 {
     }
 }
 
-fn note(event_id: i32, event_type: EventType) -> Note {
+pub fn note(event_id: i32, event_type: EventType) -> Note {
     pb::HistoryEvent { event_id, timestamp: None, event_type: Some(event_type) }.encode_to_vec().into()
 }
 
-fn durable() -> Spec {
+pub fn durable() -> Spec {
     Spec { worker_kind: WorkerKind::DurableTask, ..spec() }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use soloist::{
     clock::Clock,
     core::{
-        ids::Arrival,
+        ids::{Arrival, Revision},
         instance::Instance,
         limits,
         turn::{Task, TaskKind},
@@ -31,12 +31,21 @@ pub fn check(memory: &Memory, clock: &HandClock) {
         (row.key, task)
     });
     let tasks: Vec<(_, Task)> = tasks.collect();
+    // The inputs of starts that wait.
+    let mut queued: BTreeMap<Arrival, Vec<u64>> = BTreeMap::new();
+    for row in all(memory, Table::Queue) {
+        let start = record::decode_queued(Revision(row.key.number), &row.bytes).expect("a start");
+        queued.entry(row.key.arrival).or_default().extend(start.input.map(|input| input.0));
+    }
     for row in all(memory, Table::Record) {
         let arrival = row.key.arrival;
         let (key, instance) = record::decode_instance(arrival, &row.bytes, clock.now()).expect("an instance");
         for table in Table::ALL {
             let found = numbers.remove(&(table, arrival)).unwrap_or_default();
-            if let Some(expected) = expected(table, &instance) {
+            if let Some(mut expected) = expected(table, &instance) {
+                if table == Table::Payload {
+                    expected.extend(queued.get(&arrival).into_iter().flatten());
+                }
                 assert_eq!(found, expected, "{table:?} rows of {key:?}: {instance:?}");
             }
         }
@@ -65,6 +74,7 @@ fn expected(table: Table, instance: &Instance) -> Option<BTreeSet<u64>> {
             own.chain(instance.former_outputs.iter().copied()).map(|row| row.0).collect()
         }
         Table::Event => (instance.inbox_after + 1..=instance.inbox_last).collect(),
+        Table::Queue if execution.status.is_live() => return None,
         Table::Queue => BTreeSet::new(),
         Table::History => {
             let base = instance.turns.as_ref().map_or(0, |turns| turns.history_base);

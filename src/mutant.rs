@@ -72,7 +72,6 @@ pub enum Mutant {
     DropTurnOffer,
     DropActivityOffer,
     KeepReleasedTurn,
-    BelieveAnyToken,
     TellFormerResults,
 }
 
@@ -161,7 +160,7 @@ mod switch {
         ];
 
         /// Those that the simulation, which has no turns, can't find: `tests/engine/turns` does.
-        pub const OF_TURNS: [Mutant; 10] = [
+        pub const OF_TURNS: [Mutant; 9] = [
             Mutant::DropMessage,
             Mutant::LoseMark,
             Mutant::ForgetMarksAtRecovery,
@@ -170,7 +169,6 @@ mod switch {
             Mutant::DropTurnOffer,
             Mutant::DropActivityOffer,
             Mutant::KeepReleasedTurn,
-            Mutant::BelieveAnyToken,
             Mutant::TellFormerResults,
         ];
 

@@ -15,13 +15,12 @@ use crate::core::{
     time::Steady,
     turn::{Message, MessageBody, Parent, Task, TaskKind, TaskOutcome},
 };
-use crate::mutant::Mutant;
 
 /// Takes what the worker made of the turn that it has.
 pub(super) fn complete(found: Found<'_>, turn: &CompleteTurn) -> Result<Decision, Rejection> {
     let instance = found
         .instance
-        .filter(|instance| instance.turn_held == Some(turn.token) || Mutant::BelieveAnyToken.is_on())
+        .filter(|instance| instance.turn_held == Some(turn.token))
         .ok_or(Rejection::StaleCompletionToken)?;
     // What goes on as new has no history, and what it had scheduled is of no use to it.
     let renews = matches!(turn.ending, Some(Ending::ContinuedAsNew { .. }));

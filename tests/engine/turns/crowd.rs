@@ -158,7 +158,7 @@ async fn whatever_workers_do_at_once_nothing_waits_for_ever() {
         workers_max: 100,
     };
     let store = Arc::new(Memory::new());
-    let engine = Engine::recover(config, store, Arc::new(SystemClock::new()), Arc::new(SystemEntropy::default()));
+    let engine = Engine::recover(config, store, Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
     let engine = engine.expect("an empty store");
     let threads = engine.run().expect("threads can be had");
     let mut workers = JoinSet::new();

@@ -63,6 +63,16 @@ pub enum Mutant {
     HideGapAtResume,
     // Fail-stop.
     CarryOnAfterFailure,
+    // Turns: what they schedule, and what instances tell each other.
+    DropMessage,
+    LoseMark,
+    ForgetMarksAtRecovery,
+    LoseOutboxAtRecovery,
+    LoseTasksAtRecovery,
+    DropTurnOffer,
+    DropActivityOffer,
+    KeepReleasedTurn,
+    TellFormerResults,
 }
 
 #[cfg(not(feature = "mutants"))]
@@ -147,6 +157,19 @@ mod switch {
             Mutant::HideLag,
             Mutant::HideGapAtResume,
             Mutant::CarryOnAfterFailure,
+        ];
+
+        /// Those that the simulation, which has no turns, can't find: `tests/engine/turns` does.
+        pub const OF_TURNS: [Mutant; 9] = [
+            Mutant::DropMessage,
+            Mutant::LoseMark,
+            Mutant::ForgetMarksAtRecovery,
+            Mutant::LoseOutboxAtRecovery,
+            Mutant::LoseTasksAtRecovery,
+            Mutant::DropTurnOffer,
+            Mutant::DropActivityOffer,
+            Mutant::KeepReleasedTurn,
+            Mutant::TellFormerResults,
         ];
 
         pub(crate) fn is_on(self) -> bool {

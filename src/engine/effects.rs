@@ -142,12 +142,9 @@ fn is_dropped(effect: &Effect) -> bool {
         Effect::Offer(_) => Mutant::DropOffer.is_on(),
         Effect::Arm(_) => Mutant::DropTimer.is_on(),
         Effect::Pace { .. } => Mutant::DropPace.is_on(),
-        Effect::Cancel { .. }
-        | Effect::Withdraw
-        | Effect::OfferTurn(_)
-        | Effect::WithdrawTurn
-        | Effect::OfferActivity(_)
-        | Effect::WithdrawActivities
-        | Effect::Send(_) => false,
+        Effect::Send(letter) => Mutant::DropMessage.is_on() && letter.number.0.is_multiple_of(3),
+        Effect::OfferTurn(_) => Mutant::DropTurnOffer.is_on(),
+        Effect::OfferActivity(_) => Mutant::DropActivityOffer.is_on(),
+        Effect::Cancel { .. } | Effect::Withdraw | Effect::WithdrawTurn | Effect::WithdrawActivities => false,
     }
 }

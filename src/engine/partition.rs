@@ -260,7 +260,8 @@ impl Partition {
             journal.applied(event, instance);
         }
         let (mut writes, news) = journal.close(instance);
-        writes.extend(with.receipt.as_ref().map(|receipt| self.mark_row(receipt)));
+        let receipt = with.receipt.as_ref().filter(|_| !Mutant::LoseMark.is_on());
+        writes.extend(receipt.map(|receipt| self.mark_row(receipt)));
         let ended = match answer {
             Answer::Ended { execution } => {
                 news.iter().rev().map(News::view).find(|view| view.execution.id == execution).cloned()
@@ -308,7 +309,9 @@ impl Partition {
 
     /// Up to where the messages of another partition had arrived when the store was left.
     pub fn restore_mark(&self, from: PartitionId, revision: Revision) {
-        self.log.lock().marks.insert(from, revision);
+        if !Mutant::ForgetMarksAtRecovery.is_on() {
+            self.log.lock().marks.insert(from, revision);
+        }
     }
 
     /// A message has arrived, durably: its row may go.
@@ -352,7 +355,7 @@ impl Partition {
     /// Gives a turn back that was not completed. Answers what is to be done about it.
     pub fn release_turn(&self, key: &InstanceKey, token: CompletionToken) -> Vec<Effect> {
         let Some(mut instance) = self.instances.get_mut(key) else { return Vec::new() };
-        if instance.turn_held != Some(token) {
+        if instance.turn_held != Some(token) || Mutant::KeepReleasedTurn.is_on() {
             return Vec::new();
         }
         let before = Outlook::of(&instance);

@@ -70,9 +70,11 @@ impl Shared {
             let task = record::decode_task(&row.bytes).map_err(|error| not_understood(Table::Task, row.key, &error))?;
             let (key, revision) = (owner(&keys, Table::Task, row.key)?, crate::core::ids::Revision(row.key.number));
             let now = self.clock.now();
-            self.partition(key).amend(key, |instance| {
-                instance.turns.get_or_insert_default().schedule(revision, task, now);
-            });
+            if !Mutant::LoseTasksAtRecovery.is_on() {
+                self.partition(key).amend(key, |instance| {
+                    instance.turns.get_or_insert_default().schedule(revision, task, now);
+                });
+            }
             Ok(())
         })?;
         each_row(&*self.store, Table::Mark, |row| {
@@ -109,6 +111,7 @@ impl Shared {
 
     /// Sends them again: those that have arrived do nothing.
     pub(super) fn send_again(&self, letters: Vec<(RowKey, record::Letter)>) {
+        let letters = letters.into_iter().filter(|_| !Mutant::LoseOutboxAtRecovery.is_on());
         for (row, record::Letter { from, to, message }) in letters {
             let number = crate::core::ids::Revision(row.number);
             let receipt = Receipt { from, arrival: row.arrival, number };

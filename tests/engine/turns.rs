@@ -4,6 +4,8 @@
 mod book;
 mod crowd;
 mod house;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod player;
 mod rows;
 

@@ -31,7 +31,7 @@ proptest! {
     fn good_histories_are_good(
         seed: u64, steps in 1..120usize, overlap in 0..6u64, unanswered in 0..9u64, told: bool, watchers in 0..3usize,
     ) {
-        let shape = Shape { steps, overlap, unanswered, told, watchers };
+        let shape = Shape { is_plain: false, steps, overlap, unanswered, told, watchers };
         let verdict = verdict(&history(shape, seed));
         prop_assert!(verdict.is_clean(), "{verdict}");
     }
@@ -41,7 +41,7 @@ proptest! {
     fn what_is_hard_to_tell_is_not_bad(
         seed: u64, steps in 1..200usize, overlap in 0..6u64, unanswered in 0..20u64, told: bool, watchers in 0..3usize,
     ) {
-        let shape = Shape { steps, overlap, unanswered, told, watchers };
+        let shape = Shape { is_plain: false, steps, overlap, unanswered, told, watchers };
         let rules = Rules { points_max: POINTS, ..Rules::default() };
         let verdict = check(&history(shape, seed), &rules);
         prop_assert!(verdict.violations.is_empty(), "{verdict}");
@@ -54,7 +54,7 @@ fn no_piece_of_a_good_history_is_bad() {
     for seed in 0..100 {
         let mut dice = Dice(seed);
         let (told, watchers) = (dice.chance(50), dice.below(2) as usize);
-        let shape = Shape { steps: 50, overlap: 3, unanswered: 8, told, watchers };
+        let shape = Shape { is_plain: false, steps: 50, overlap: 3, unanswered: 8, told, watchers };
         let history = history(shape, dice.next());
         let rules = Rules { begins_empty: dice.chance(80), points_max: POINTS, ..Rules::default() };
         for _ in 0..10 {
@@ -66,7 +66,7 @@ fn no_piece_of_a_good_history_is_bad() {
 
 #[test]
 fn most_histories_that_were_tampered_with_are_bad() {
-    let shape = Shape { steps: 45, overlap: 2, unanswered: 5, told: true, watchers: 1 };
+    let shape = Shape { is_plain: false, steps: 45, overlap: 2, unanswered: 5, told: true, watchers: 1 };
     let (mut caught, mut tampered) = (0, 0);
     for seed in 0..300 {
         let mut dice = Dice(seed);
@@ -153,14 +153,16 @@ fn changed(answer: &Answer, dice: &mut Dice) -> Answer {
 #[test]
 #[ignore = "it tells a figure, and is slow without optimization"]
 fn a_hundred_thousand_calls_over_fifty_ids() {
-    for (what, overlap, unanswered, told, watchers) in [
-        ("told and watched", 4, 2, true, 2),
-        ("told, not watched", 4, 2, true, 0),
-        ("watched, not told", 4, 2, false, 2),
-        ("neither", 4, 2, false, 0),
-        ("neither, all answered", 4, 0, false, 0),
+    for (what, is_plain, unanswered, told, watchers) in [
+        ("told and watched", true, 2, true, 2),
+        ("told, not watched", true, 2, true, 0),
+        ("watched, not told", true, 2, false, 2),
+        ("neither", true, 2, false, 0),
+        ("neither, all answered", true, 0, false, 0),
+        ("every call, told and watched", false, 2, true, 2),
+        ("every call, all answered", false, 0, true, 0),
     ] {
-        let shape = Shape { steps: 2_350, overlap, unanswered, told, watchers };
+        let shape = Shape { is_plain, steps: 2_350, overlap: 4, unanswered, told, watchers };
         let mut history = History::new();
         let mut dice = Dice(7);
         for number in 0..50 {

@@ -17,6 +17,8 @@ const STEP: Tick = 10;
 /// What a history is to be like.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
+    /// Whether nothing but starts without a queue, statuses, ends, events and reports is played.
+    pub is_plain: bool,
     pub steps: usize,
     /// How many steps a call may begin before the step that carries it out, and end after it.
     pub overlap: u64,
@@ -136,7 +138,7 @@ impl Stage {
     }
 
     fn step(&mut self, history: &mut History, id: &InstanceId, dice: &mut Dice) {
-        let (call, answer) = match dice.below(100) {
+        let (call, answer) = match self.some_kind(dice) {
             0..30 => {
                 let call = self.some_start(dice);
                 let answer = self.start(&call);
@@ -186,6 +188,17 @@ impl Stage {
             _ => return self.work(history, id, dice),
         };
         self.record(history, id, call, answer, dice);
+    }
+
+    /// What comes next: a number below a hundred.
+    fn some_kind(&self, dice: &mut Dice) -> u64 {
+        let kind = dice.below(100);
+        match kind {
+            30..33 | 43..47 if self.shape.is_plain => 33,
+            52..55 if self.shape.is_plain => 47,
+            61..70 if self.shape.is_plain => 55,
+            kind => kind,
+        }
     }
 
     fn record(&mut self, history: &mut History, id: &InstanceId, call: Call, answer: Answer, dice: &mut Dice) {

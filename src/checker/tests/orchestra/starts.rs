@@ -7,11 +7,20 @@ impl Stage {
     pub(super) fn some_start(&mut self, dice: &mut Dice) -> Start {
         let policies =
             [Policy::Fail, Policy::UseExisting, Policy::Replace, Policy::Queue, Policy::Queue, Policy::Coalesce];
-        let policy = policies[dice.below(policies.len() as u64) as usize];
+        let count = if self.shape.is_plain { 3 } else { policies.len() };
+        let policy = policies[dice.below(count as u64) as usize];
         let start = Start::of(if dice.chance(90) { "f" } else { "g" }).with_policy(policy);
         let start = if dice.chance(10) { start.replacing(&[Status::Completed]) } else { start };
-        let start = if dice.chance(60) { start.with_max_queue(1 + dice.below(3) as u32) } else { start };
-        let start = if policy == Policy::UseExisting && dice.chance(50) { start.with_signal() } else { start };
+        let start = if !self.shape.is_plain && dice.chance(60) {
+            start.with_max_queue(1 + dice.below(3) as u32)
+        } else {
+            start
+        };
+        let start = if policy == Policy::UseExisting && !self.shape.is_plain && dice.chance(50) {
+            start.with_signal()
+        } else {
+            start
+        };
         Start { request: self.some_request(dice, 1), ..start }
     }
 

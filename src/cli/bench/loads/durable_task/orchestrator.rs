@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn orchestrators_do_what_their_history_leaves_to_do() {
-        let cases: [(Score, (usize, usize), bool, &[&str]); 9] = [
+        type Case = (Score, (usize, usize), bool, &'static [&'static str]);
+        let cases: [Case; 9] = [
             (Score::Sequence(1), (0, 0), true, &["0 activity"]),
             (Score::Sequence(1), (1, 1), true, &["1 COMPLETED"]),
             (Score::Sequence(3), (1, 0), true, &[]),

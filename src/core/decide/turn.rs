@@ -146,7 +146,7 @@ pub(super) fn receive(found: Found<'_>, message: &Message) -> Result<Decision, R
 
 /// A sub-orchestration can't begin: its id is taken by a live instance, unless that is this very one.
 fn refused(found: Found<'_>, existing: &Instance, spec: &Spec) -> Option<Event> {
-    let parent = spec.parent.as_deref()?;
+    let parent = spec.parent.as_deref().filter(|_| !spec.tags.contains_key(FIRE_AND_FORGET))?;
     let is_this = existing.execution.spec.parent.as_deref().is_some_and(|other| {
         (&other.instance, other.execution, other.task) == (&parent.instance, parent.execution, parent.task)
     });

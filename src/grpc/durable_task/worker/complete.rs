@@ -23,7 +23,8 @@ pub async fn complete_turn(door: &Door, hub: &TaskHub, response: pb::Orchestrato
     let Some((token, out)) = out else { return Ok(()) };
     let Some(sent) = &out.sent else { return Ok(()) };
     if response.requires_history {
-        engine.take_back_item(token);
+        // It was told all of it; another may do with that.
+        engine.abandon(token);
         return Ok(());
     }
     let turn = convert::completed_turn(engine, &out.item.key, token, sent, door.payload_bytes_max, response);

@@ -2,6 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
+use prost::Message;
 use soloist::proto::durable_task::{
     self as pb, OrchestrationStatus, history_event::EventType, orchestrator_action::OrchestratorActionType as Action,
     work_item::Request,
@@ -139,6 +140,10 @@ impl Worker {
 }
 
 impl Turn {
+    pub fn past(&self) -> Vec<pb::HistoryEvent> {
+        past(&self.request)
+    }
+
     /// What is new to the orchestrator.
     pub fn news(&self) -> Vec<&'static str> {
         self.request.new_events.iter().map(kind).collect()
@@ -147,6 +152,12 @@ impl Turn {
     pub fn execution_id(&self) -> &str {
         self.request.execution_id.as_deref().expect("it has an execution")
     }
+}
+
+/// The history so far.
+pub fn past(request: &pb::OrchestratorRequest) -> Vec<pb::HistoryEvent> {
+    let event = |event: &Vec<u8>| pb::HistoryEvent::decode(&**event).expect("an event");
+    request.past_events.iter().map(event).collect()
 }
 
 pub fn response(turn: &Turn, actions: Vec<pb::OrchestratorAction>) -> pb::OrchestratorResponse {

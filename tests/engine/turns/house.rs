@@ -2,6 +2,7 @@
 
 use std::{
     pin::{Pin, pin},
+    slice,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -23,7 +24,7 @@ use soloist::{
     engine::{
         Refusal,
         committer::Committed,
-        work_items::{Assignment, Attendance, Item, Wishes, Work},
+        work_items::{Assignment, Attendance, Content, Wishes, Work},
     },
     proto::durable_task::{self as pb, history_event::EventType},
     store::{memory::Memory, record::Incoming},
@@ -187,9 +188,14 @@ impl House {
     /// Takes what has been handed to the worker.
     fn take(&mut self) {
         let Some(attendance) = &self.attendance else { return };
-        while let Some(assignment) = attendance.stream.next().now_or_never() {
-            self.held.push(assignment);
+        while let Some(come) = attendance.stream.next(usize::MAX).now_or_never() {
+            self.held.extend(come);
         }
+    }
+
+    /// What the worker is told of it.
+    pub fn told(&self, assignment: &Assignment) -> Result<Option<Content>, Refusal> {
+        soon(self.hand.engine.contents(slice::from_ref(assignment))).expect("it only reads").remove(0)
     }
 
     fn pick(&mut self, activity: bool, which: usize) -> Option<Assignment> {
@@ -286,13 +292,11 @@ impl House {
         let Some(assignment) = self.pick(false, seed as usize) else { return };
         let (key, token) = (assignment.item.key.clone(), assignment.token);
         let claim = assignment.claim.as_ref().expect("it is a turn");
-        let content = soon(self.hand.engine.turn_content(&key, token, claim));
-        let Some(content) = content else {
-            // It is not durable yet.
+        if !self.hand.engine.is_tellable(&assignment) {
             self.held.push(assignment);
             return;
-        };
-        let Some(content) = content.expect("whole rows") else {
+        }
+        let Some(Content::Turn(content)) = self.told(&assignment).expect("whole rows") else {
             self.hand.engine.take_back_item(token);
             return;
         };
@@ -429,8 +433,7 @@ impl House {
     fn end_activity(&mut self, which: u16) {
         let Some(assignment) = self.pick(true, usize::from(which / 2)) else { return };
         let engine = self.hand.engine.clone();
-        let Some(scheduled) = soon(engine.scheduled(&assignment.item)).expect("it is durable").expect("whole rows")
-        else {
+        let Some(Content::Activity(scheduled)) = self.told(&assignment).expect("whole rows") else {
             engine.take_back_item(assignment.token);
             return;
         };
@@ -522,9 +525,9 @@ impl House {
         PartitionId::of(&key(PARENTS[0]))
     }
 
-    pub fn activity_at_hand(&mut self) -> Arc<Item> {
+    pub fn activity_at_hand(&mut self) -> Assignment {
         self.settle();
-        self.pick(true, 0).expect("an activity").item
+        self.pick(true, 0).expect("an activity")
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
+use prost_types::{FileDescriptorSet, field_descriptor_proto::Type};
 
 const PUBLIC: [&str; 4] = [
     "proto/soloist/v1/instance.proto",
@@ -25,8 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure().build_server(server).build_client(true).compile_fds(public)?;
 
     if server {
-        let durable_task = protox::compile(DURABLE_TASK, ["proto"])?;
+        let mut durable_task = protox::compile(DURABLE_TASK, ["proto"])?;
         fs::write(out.join("durable_task.bin"), durable_task.encode_to_vec())?;
+        as_bytes(&mut durable_task, "OrchestratorRequest", "pastEvents")?;
         tonic_prost_build::configure().build_client(true).btree_map(".").compile_fds(durable_task)?;
 
         let bench = protox::compile(BENCH, ["proto"])?;
@@ -36,5 +38,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         let letters = ".soloist.store.v1.Letter.body.start_child";
         tonic_prost_build::configure().btree_map(".").boxed(letters).compile_fds(on_disk)?;
     }
+    Ok(())
+}
+
+/// Generates a field that holds messages as one that holds their bytes, which is the same on the wire.
+fn as_bytes(files: &mut FileDescriptorSet, message: &str, field: &str) -> Result<(), String> {
+    let messages = files.file.iter_mut().flat_map(|file| &mut file.message_type);
+    let fields = messages.filter(|found| found.name() == message).flat_map(|found| &mut found.field);
+    let found = fields.into_iter().find(|found| found.name() == field);
+    let found = found.ok_or_else(|| format!("{message} has no {field}"))?;
+    found.set_type(Type::Bytes);
+    found.type_name = None;
     Ok(())
 }

@@ -69,8 +69,8 @@ fn an_activity_whose_row_is_lost_is_known_for_damaged() {
     let batch = Batch { partition, epoch, sequence: claim.sequence + 1, revision, writes: vec![write] };
     house.memory.commit(&[batch]).expect("committed");
     house.act(Op::Crash);
-    let item = house.activity_at_hand();
-    let told = house.hand.finish(house.hand.engine.scheduled(&item));
+    let activity = house.activity_at_hand();
+    let told = house.told(&activity).map(|content| content.is_some());
     assert!(matches!(told, Err(Refusal::Damaged(_))), "{told:?}");
 }
 

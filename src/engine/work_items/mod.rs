@@ -2,6 +2,7 @@
 
 mod board;
 mod calls;
+mod content;
 mod filters;
 mod stream;
 
@@ -10,47 +11,28 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use self::board::Match;
+use self::{board::Match, content::Wanted};
 pub use self::{
     board::{Item, Out, Sent, Work, WorkItems},
+    content::{Content, TurnContent},
     filters::{Filters, Wishes},
     stream::{Assignment, Stream, StreamId},
 };
-use super::{Engine, Refusal, Shared, partition::TurnClaim, query::read_payload};
-use crate::{
-    core::{
-        command::{Command, CompleteTurn, EndTask, Ending},
-        effect::Effect,
-        ids::{Arrival, CompletionToken, ExecutionId, InstanceKey, Revision},
-        instance::Instance,
-        status::Failure,
-        time::{Now, Span},
-        turn::TaskOutcome,
-    },
-    mutant::Mutant,
-    store::{ReadError, Row, RowKey, Store, Table, record, record::Incoming},
+use super::{Engine, Refusal, Shared, partition::TurnClaim};
+use crate::core::{
+    command::{Command, CompleteTurn, EndTask, Ending},
+    effect::Effect,
+    ids::{CompletionToken, InstanceKey, Revision},
+    instance::Instance,
+    status::Failure,
+    time::{Now, Span},
+    turn::TaskOutcome,
 };
-
-/// Rows of history and inbox that are read at a time.
-const PAGE: usize = 1_000;
-/// What one turn is told of its inbox at most: the rest waits for the next.
-const EVENTS_MAX: usize = 1_000;
-const EVENT_BYTES_MAX: usize = 1 << 20;
 
 /// A worker's stream in the engine. Dropped when it has ended: what the worker did not complete is handed out again.
 pub struct Attendance {
     shared: Arc<Shared>,
     pub stream: Arc<Stream>,
-}
-
-/// What a turn's worker has to be told, beside what the claim says.
-pub struct TurnContent {
-    /// The history so far, as Durable Task `HistoryEvent`s.
-    pub past: Vec<Vec<u8>>,
-    pub incoming: Vec<Incoming>,
-    /// The last event of the inbox that is among them.
-    pub through: u64,
-    pub input: Option<String>,
 }
 
 impl Drop for Attendance {
@@ -81,46 +63,41 @@ impl Engine {
         self.shared.clock.now()
     }
 
-    /// What the worker of a turn is to be told; nothing if the turn is no longer its own.
-    pub async fn turn_content(
-        &self,
-        key: &InstanceKey,
-        token: CompletionToken,
-        claim: &TurnClaim,
-    ) -> Result<Option<TurnContent>, Refusal> {
-        let partition = self.shared.partition(key);
-        self.shared.until_durable(partition, claim.speaks_of).await.map_err(Refusal::from_read)?;
-        let begun = claim.turns.as_ref().is_some_and(|turns| turns.begun);
-        let base = claim.turns.as_ref().map_or(0, |turns| turns.history_base);
-        let history = if begun { claim.execution.history } else { base };
-        let (arrival, execution) = (claim.arrival, claim.execution.id);
-        let (input, after, last) = (claim.execution.input.filter(|_| !begun), claim.inbox_after, claim.inbox_last);
-        let read = move |store: &dyn Store| {
-            let past = read_past(store, arrival, base, history)?;
-            let input = input.map(|row| read_payload(store, arrival, row)).transpose()?.flatten();
-            let (incoming, through) = read_inbox(store, arrival, execution, after, last)?;
-            Ok(TurnContent { past, incoming, through, input })
-        };
-        let content = self.shared.read(read).await;
-        // What was read may be gone because the turn is.
-        if !partition.holds_turn(key, token) {
-            return Ok(None);
-        }
-        content.map(Some)
+    /// Whether what this work item's worker is to be told is durable.
+    pub fn is_tellable(&self, assignment: &Assignment) -> bool {
+        let partition = self.shared.partition(&assignment.item.key);
+        assignment.claim.as_ref().is_none_or(|claim| partition.is_durable(claim.speaks_of))
     }
 
-    /// The event of the history that schedules an activity; nothing if the activity is no longer wanted.
-    pub async fn scheduled(&self, item: &Item) -> Result<Option<Vec<u8>>, Refusal> {
-        let Work::Activity(offer) = &item.work else { return Ok(None) };
-        let (arrival, number): (Arrival, u64) = (offer.arrival, offer.row);
-        let found = self.shared.read(move |store| {
-            let rows = store.read(Table::History, arrival, number, 1)?;
-            let row = rows.into_iter().find(|row| row.key.number == number);
-            let event = row.map_or(Ok(None), |row| note(&row))?;
-            event.map(Some).ok_or_else(|| missing(Table::History, arrival, number))
+    /// Waits until it is.
+    pub async fn until_tellable(&self, assignment: &Assignment) -> Result<(), Refusal> {
+        let Some(claim) = &assignment.claim else { return Ok(()) };
+        let partition = self.shared.partition(&assignment.item.key);
+        self.shared.until_durable(partition, claim.speaks_of).await.map_err(Refusal::from_read)
+    }
+
+    /// What the workers of these are to be told, of one after the other until that is much: of the first one in any case.
+    /// Nothing of what is no longer wanted. All are read at once, since to go to the store costs more than to read there.
+    pub async fn contents(&self, assignments: &[Assignment]) -> Vec<Result<Option<Content>, Refusal>> {
+        let wanted: Vec<Wanted> = assignments.iter().map(Wanted::of).collect();
+        let read = if wanted.iter().any(Wanted::is_stored) {
+            self.shared.read(move |store| Ok(content::read_all(store, &wanted))).await
+        } else {
+            Ok(content::read_all(&*self.shared.store, &wanted))
+        };
+        let contents = match read {
+            Ok(contents) => contents,
+            Err(refusal) => return vec![Err(refusal)],
+        };
+        let still_wanted = contents.into_iter().zip(assignments).map(|(content, Assignment { token, item, .. })| {
+            // What was read may be gone because nobody wants it any more.
+            let is_wanted = match item.work {
+                Work::Turn => self.shared.partition(&item.key).holds_turn(&item.key, *token),
+                Work::Activity(_) => self.shared.is_wanted(item),
+            };
+            if is_wanted { Ok(content?) } else { Ok(None) }
         });
-        let found = found.await;
-        if self.shared.is_wanted(item) { found } else { Ok(None) }
+        still_wanted.collect()
     }
 
     /// What was sent to the worker of a turn is remembered for its completion.
@@ -315,73 +292,4 @@ fn rest(strikes: u32) -> Span {
     const FIRST: Span = Span::from_micros(100_000);
     const LONGEST: Span = Span::from_secs(30);
     FIRST.scale(f64::from(1_u32 << strikes.min(16))).min(LONGEST)
-}
-
-/// The events of the history with the numbers `base + 1 ..= history`.
-fn read_past(store: &dyn Store, arrival: Arrival, base: u64, history: u64) -> Result<Vec<Vec<u8>>, ReadError> {
-    let (mut past, mut next) = (Vec::new(), base + 1);
-    while next <= history {
-        let page = store.read(Table::History, arrival, next, PAGE)?;
-        let rows = page.iter().zip(next..=history).take_while(|(row, number)| row.key.number == *number);
-        let before = past.len();
-        for (row, _) in rows {
-            past.extend(note(row)?);
-        }
-        let read = (past.len() - before) as u64;
-        if read == 0 {
-            return Err(missing(Table::History, arrival, next));
-        }
-        next += read;
-    }
-    Ok(past)
-}
-
-/// What has come for this execution since `after`, not all of it if that is much, and the number of the last.
-fn read_inbox(
-    store: &dyn Store,
-    arrival: Arrival,
-    execution: ExecutionId,
-    after: u64,
-    last: u64,
-) -> Result<(Vec<Incoming>, u64), ReadError> {
-    let (mut inbox, mut through, mut bytes) = (Vec::new(), after, 0);
-    while through < last && inbox.len() < EVENTS_MAX && bytes <= EVENT_BYTES_MAX {
-        let before = through;
-        for row in store.read(Table::Event, arrival, through + 1, PAGE)? {
-            if row.key.number != through + 1 || through == last || inbox.len() == EVENTS_MAX || bytes > EVENT_BYTES_MAX
-            {
-                break;
-            }
-            through = row.key.number;
-            let incoming = record::decode_incoming(&row.bytes).map_err(|error| damaged(&row, Table::Event, &error))?;
-            // The ends of what a former execution had scheduled are of no use to this one, however many they are.
-            let is_own = match &incoming {
-                Incoming::Raised { .. } => true,
-                Incoming::TaskEnded { execution: of, .. } => *of == execution || Mutant::TellFormerResults.is_on(),
-            };
-            if is_own {
-                bytes += row.bytes.len();
-                inbox.push(incoming);
-            }
-        }
-        if through == before {
-            return Err(missing(Table::Event, arrival, before + 1));
-        }
-    }
-    Ok((inbox, through))
-}
-
-fn missing(table: Table, arrival: Arrival, number: u64) -> ReadError {
-    ReadError::Damaged { table, key: RowKey { arrival, number }, what: "it is not there".into() }
-}
-
-fn note(row: &Row) -> Result<Option<Vec<u8>>, ReadError> {
-    match record::decode_noted(&row.bytes).map_err(|error| damaged(row, Table::History, &error))? {
-        record::Noted::DurableTask(note) => Ok(Some(note)),
-        record::Noted::Native(_) => Ok(None),
-    }
-}
-
-fn damaged(row: &Row, table: Table, error: &record::Undecodable) -> ReadError {
-    ReadError::Damaged { table, key: row.key, what: error.to_string() }
 }

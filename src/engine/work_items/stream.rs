@@ -37,13 +37,20 @@ impl Stream {
         self.bell.notify_one();
     }
 
-    /// The next work item. Cancel-safe.
-    pub async fn next(&self) -> Assignment {
+    /// What has come, in its order: at least one work item, and no more than `max`. Cancel-safe.
+    pub async fn next(&self, max: usize) -> Vec<Assignment> {
         loop {
-            if let Some(assignment) = self.mail.lock().pop_front() {
-                return assignment;
+            let come = self.take(max);
+            if !come.is_empty() {
+                return come;
             }
             self.bell.notified().await;
         }
+    }
+
+    fn take(&self, max: usize) -> Vec<Assignment> {
+        let mut mail = self.mail.lock();
+        let count = mail.len().min(max);
+        mail.drain(..count).collect()
     }
 }

@@ -35,6 +35,16 @@ pub enum Incoming {
     },
 }
 
+impl Incoming {
+    /// Of what it brings.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Incoming::Raised { name, input, .. } => name.len() + input.as_ref().map_or(0, String::len),
+            Incoming::TaskEnded { event, .. } => event.len(),
+        }
+    }
+}
+
 /// A message, with who sends it and to whom.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Letter {
@@ -171,6 +181,21 @@ fn failure_details(failure: &Failure) -> dt::TaskFailureDetails {
 pub fn is_end(event: &[u8]) -> bool {
     let event_type = dt::HistoryEvent::decode(event).ok().and_then(|event| event.event_type);
     matches!(event_type, Some(dt::history_event::EventType::ExecutionCompleted(_)))
+}
+
+/// As much of an event of the Durable Task protocol as says whether it is one that was sent.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Head {
+    #[prost(int32, tag = "1")]
+    event_id: i32,
+    #[prost(message, optional, tag = "16")]
+    event_sent: Option<()>,
+}
+
+/// The number of the action that has sent an event, if that is what this event tells of. The rest is not looked at.
+pub fn sent_event(event: &[u8]) -> Result<Option<i32>, Undecodable> {
+    let Head { event_id, event_sent } = Head::decode(event).map_err(undecodable)?;
+    Ok(event_sent.map(|()| event_id))
 }
 
 fn timestamp(at: Timestamp) -> prost_types::Timestamp {

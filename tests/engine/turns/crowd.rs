@@ -1,6 +1,6 @@
 //! Many workers at once, who come and go and won't do what they are given: nothing waits for ever.
 
-use std::{sync::Arc, time::Duration};
+use std::{slice, sync::Arc, time::Duration};
 
 use prost::Message as _;
 use soloist::{
@@ -18,7 +18,7 @@ use soloist::{
     engine::{
         Config, Engine,
         watch::Milestone,
-        work_items::{Assignment, Attendance, Wishes, Work},
+        work_items::{Assignment, Attendance, Content, Wishes, Work},
     },
     entropy::SystemEntropy,
     proto::durable_task::{self as pb, history_event::EventType},
@@ -38,9 +38,14 @@ const STEPS: usize = 4;
 const DISTURBANCES: usize = 600;
 const PATIENCE: Duration = Duration::from_secs(60);
 
+async fn told(engine: &Engine, assignment: &Assignment) -> Option<Content> {
+    engine.until_tellable(assignment).await.expect("the store holds");
+    engine.contents(slice::from_ref(assignment)).await.remove(0).expect("whole rows")
+}
+
 async fn turn(engine: &Engine, assignment: &Assignment, named: bool) {
     let (key, claim) = (&assignment.item.key, assignment.claim.as_ref().expect("it is a turn"));
-    let Some(content) = engine.turn_content(key, assignment.token, claim).await.expect("whole rows") else {
+    let Some(Content::Turn(content)) = told(engine, assignment).await else {
         return engine.take_back_item(assignment.token);
     };
     let begun = claim.turns.as_ref().is_some_and(|turns| turns.begun);
@@ -71,7 +76,7 @@ async fn turn(engine: &Engine, assignment: &Assignment, named: bool) {
 }
 
 async fn activity(engine: &Engine, assignment: &Assignment, named: bool) {
-    if engine.scheduled(&assignment.item).await.expect("whole rows").is_none() {
+    if told(engine, assignment).await.is_none() {
         return engine.take_back_item(assignment.token);
     }
     let Work::Activity(offer) = &assignment.item.work else { return };
@@ -94,7 +99,7 @@ fn attend(engine: &Engine, dice: &mut Seed) -> Attendance {
 async fn work(engine: Engine, mut dice: Seed, named: bool) {
     let mut attendance = attend(&engine, &mut dice);
     loop {
-        let assignment = attendance.stream.next().await;
+        let assignment = attendance.stream.next(1).await.remove(0);
         match dice.below(12) {
             0 => {
                 engine.abandon(assignment.token);

@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    slice,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -18,14 +19,14 @@ use soloist::{
     engine::{
         Refusal,
         committer::Committed,
-        work_items::{Assignment, Attendance, Item, Wishes, Work},
+        work_items::{Assignment, Attendance, Content, Wishes, Work},
     },
     store::memory::Memory,
 };
 
 use super::{
     book::{Book, Fact},
-    player::durable,
+    player::{durable, soon},
     rows,
 };
 use crate::{
@@ -182,9 +183,14 @@ impl House {
     /// Takes what has been handed to the worker.
     pub fn take(&mut self) {
         let Some(attendance) = &self.attendance else { return };
-        while let Some(assignment) = attendance.stream.next().now_or_never() {
-            self.held.push(assignment);
+        while let Some(come) = attendance.stream.next(usize::MAX).now_or_never() {
+            self.held.extend(come);
         }
+    }
+
+    /// What the worker is told of it.
+    pub fn told(&self, assignment: &Assignment) -> Result<Option<Content>, Refusal> {
+        soon(self.hand.engine.contents(slice::from_ref(assignment))).expect("it only reads").remove(0)
     }
 
     pub fn pick(&mut self, activity: bool, which: usize) -> Option<Assignment> {
@@ -315,8 +321,8 @@ impl House {
         PartitionId::of(&key(PARENTS[0]))
     }
 
-    pub fn activity_at_hand(&mut self) -> Arc<Item> {
+    pub fn activity_at_hand(&mut self) -> Assignment {
         self.settle();
-        self.pick(true, 0).expect("an activity").item
+        self.pick(true, 0).expect("an activity")
     }
 }

@@ -16,7 +16,7 @@ use soloist::{
         time::Span,
         turn::{Note, TaskOutcome},
     },
-    engine::work_items::{Assignment, Work},
+    engine::work_items::{Assignment, Content, Work},
     proto::durable_task::{self as pb, history_event::EventType},
     store::record::Incoming,
 };
@@ -36,13 +36,11 @@ impl House {
         let Some(assignment) = self.pick(false, seed as usize) else { return };
         let (key, token) = (assignment.item.key.clone(), assignment.token);
         let claim = assignment.claim.as_ref().expect("it is a turn");
-        let content = soon(self.hand.engine.turn_content(&key, token, claim));
-        let Some(content) = content else {
-            // It is not durable yet.
+        if !self.hand.engine.is_tellable(&assignment) {
             self.held.push(assignment);
             return;
-        };
-        let Some(content) = content.expect("whole rows") else {
+        }
+        let Some(Content::Turn(content)) = self.told(&assignment).expect("whole rows") else {
             self.hand.engine.take_back_item(token);
             return;
         };
@@ -179,8 +177,7 @@ impl House {
     pub fn end_activity(&mut self, which: u16) {
         let Some(assignment) = self.pick(true, usize::from(which / 2)) else { return };
         let engine = self.hand.engine.clone();
-        let Some(scheduled) = soon(engine.scheduled(&assignment.item)).expect("it is durable").expect("whole rows")
-        else {
+        let Some(Content::Activity(scheduled)) = self.told(&assignment).expect("whole rows") else {
             engine.take_back_item(assignment.token);
             return;
         };
@@ -232,7 +229,7 @@ impl House {
 }
 
 /// What it comes to if it only reads; nothing if it waits for a commit.
-fn soon<T>(future: impl Future<Output = T>) -> Option<T> {
+pub fn soon<T>(future: impl Future<Output = T>) -> Option<T> {
     const POLLS: usize = 8;
     let mut future = pin!(future);
     (0..POLLS).find_map(|_| match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

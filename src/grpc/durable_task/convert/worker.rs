@@ -20,7 +20,7 @@ use crate::{
     },
     grpc::convert::{Violations, shown},
     proto::durable_task::{self as pb, history_event::EventType},
-    store::record::Incoming,
+    store::record::{self, Incoming},
 };
 
 /// Work items of one kind that a stream has at a time, where its worker doesn't say.
@@ -105,14 +105,13 @@ pub fn turn(
         new_events.push(event(-1, began_at, EventType::ExecutionStarted(started)));
     }
     new_events.extend(incoming);
-    let past_events = content.past.iter().map(|note| pb::HistoryEvent::decode(&**note));
-    let past_events = past_events.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-    let has_sent = |event: &&pb::HistoryEvent| matches!(event.event_type, Some(EventType::EventSent(_)));
+    let events_sent = content.past.iter().filter_map(|event| record::sent_event(event).transpose());
+    let events_sent = events_sent.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
     let sent = Sent {
         execution: execution.id,
         spec: execution.spec.clone(),
         notes: new_events.iter().map(note).collect(),
-        events_sent: past_events.iter().filter(has_sent).map(|event| event.event_id).collect(),
+        events_sent,
         through: content.through,
         began_at,
     };
@@ -120,7 +119,7 @@ pub fn turn(
     let request = pb::OrchestratorRequest {
         instance_id: key.id().into(),
         execution_id: Some(execution.id.to_string()),
-        past_events,
+        past_events: content.past,
         new_events,
         orchestration_trace_context: trace.and_then(|trace| pb::OrchestrationTraceContext::decode(&*trace).ok()),
         ..Default::default()

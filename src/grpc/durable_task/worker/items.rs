@@ -1,6 +1,6 @@
 //! GetWorkItems: one stream is one worker's.
 
-use std::{pin::Pin, time::Duration};
+use std::{collections::VecDeque, future, pin::Pin, time::Duration};
 
 use futures_util::stream;
 use prost::Message;
@@ -15,7 +15,8 @@ use crate::{
     },
     engine::{
         Refusal,
-        work_items::{Assignment, Attendance, Work},
+        partition::TurnClaim,
+        work_items::{Assignment, Attendance, Content, Work},
     },
     grpc::{Door, door::draining, durable_task::convert},
     proto::durable_task::{self as pb, work_item::Request},
@@ -23,6 +24,8 @@ use crate::{
 
 /// An idle stream says so often that it is alive: workers give up one that says nothing for two minutes.
 const HEALTH_PING: Duration = Duration::from_secs(25);
+/// Work items that are read at a time.
+const ITEMS_AT_ONCE: usize = 64;
 /// Bytes of a work item that the published packages take.
 const ITEM_BYTES_MAX: usize = 4 << 20;
 
@@ -38,7 +41,8 @@ pub fn work_items(
     let attendance = door.engine.attend(convert::wishes(hub, request)?)?;
     tracing::info!(stream = attendance.stream.id.0, "a Durable Task worker has connected");
     let bytes_max = if unbounded { usize::MAX } else { ITEM_BYTES_MAX };
-    let giver = Giver { door: door.clone(), attendance, bytes_max, ended: false };
+    let giver =
+        Giver { door: door.clone(), attendance, bytes_max, waiting: Vec::new(), ready: VecDeque::new(), ended: false };
     Ok(Box::pin(stream::unfold(giver, Giver::next)))
 }
 
@@ -46,6 +50,10 @@ struct Giver {
     door: Door,
     attendance: Attendance,
     bytes_max: usize,
+    /// What is not read yet, in the order in which it came.
+    waiting: Vec<Assignment>,
+    /// What is read and can be told.
+    ready: VecDeque<pb::WorkItem>,
     ended: bool,
 }
 
@@ -61,38 +69,85 @@ impl Giver {
             return None;
         }
         let item = loop {
-            let assignment = tokio::select! {
+            if self.door.drain.is_cancelled() {
+                break Err(draining());
+            }
+            if let Some(item) = self.ready.pop_front() {
+                break Ok(item);
+            }
+            let come = tokio::select! {
                 biased;
                 () = self.door.drain.cancelled() => break Err(draining()),
-                assignment = self.attendance.stream.next() => assignment,
+                come = self.attendance.stream.next(ITEMS_AT_ONCE) => Ok(come),
+                tellable = self.first_tellable() => tellable.map(|()| Vec::new()),
                 () = tokio::time::sleep(HEALTH_PING) => break Ok(health_ping()),
             };
-            match self.item(&assignment).await {
-                Ok(Some(item)) => break Ok(item),
-                // It is no longer wanted, or ends here.
-                Ok(None) => self.door.engine.take_back_item(assignment.token),
-                Err(refusal) => {
-                    self.door.engine.take_back_item(assignment.token);
-                    break Err(refusal.into());
-                }
+            let prepared = match come {
+                Ok(come) => self.prepare(come).await,
+                Err(refusal) => Err(refusal),
+            };
+            if let Err(refusal) = prepared {
+                break Err(refusal.into());
             }
         };
         self.ended = item.is_err();
         Some((item, self))
     }
 
-    async fn item(&self, assignment: &Assignment) -> Result<Option<pb::WorkItem>, Refusal> {
-        match &assignment.item.work {
-            Work::Turn => self.turn(assignment).await,
-            Work::Activity(offer) => self.activity(assignment, offer).await,
+    /// Waits for what speaks of changes that are not durable yet.
+    async fn first_tellable(&self) -> Result<(), Refusal> {
+        match self.waiting.first() {
+            Some(assignment) => self.door.engine.until_tellable(assignment).await,
+            None => future::pending().await,
         }
     }
 
-    async fn activity(&self, assignment: &Assignment, offer: &ActivityOffer) -> Result<Option<pb::WorkItem>, Refusal> {
+    /// Gets what has come ready, and what waited, as far as it can be told by now.
+    async fn prepare(&mut self, come: Vec<Assignment>) -> Result<(), Refusal> {
+        let engine = self.door.engine.clone();
+        self.waiting.extend(come);
+        let mut tellable: Vec<Assignment> =
+            self.waiting.extract_if(.., |assignment| engine.is_tellable(assignment)).take(ITEMS_AT_ONCE).collect();
+        let contents = engine.contents(&tellable).await;
+        self.waiting.splice(..0, tellable.split_off(contents.len()));
+        for (assignment, content) in tellable.into_iter().zip(contents) {
+            match self.item(&assignment, content).await {
+                Ok(Some(item)) => self.ready.push_back(item),
+                // It is no longer wanted, or ends here.
+                Ok(None) => engine.take_back_item(assignment.token),
+                Err(refusal) => {
+                    engine.take_back_item(assignment.token);
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn item(
+        &self,
+        assignment: &Assignment,
+        content: Result<Option<Content>, Refusal>,
+    ) -> Result<Option<pb::WorkItem>, Refusal> {
+        match (&assignment.item.work, &assignment.claim) {
+            (Work::Turn, Some(claim)) => self.turn(assignment, claim, content).await,
+            (Work::Turn, None) => Ok(None),
+            (Work::Activity(offer), _) => self.activity(assignment, offer, content).await,
+        }
+    }
+
+    async fn activity(
+        &self,
+        assignment: &Assignment,
+        offer: &ActivityOffer,
+        content: Result<Option<Content>, Refusal>,
+    ) -> Result<Option<pb::WorkItem>, Refusal> {
         let Assignment { token, item, .. } = assignment;
-        let told = match self.door.engine.scheduled(item).await {
-            Ok(Some(event)) => convert::activity(&item.key, offer, &event).map_err(|damage| damage.to_string()),
-            Ok(None) => return Ok(None),
+        let told = match content {
+            Ok(Some(Content::Activity(event))) => {
+                convert::activity(&item.key, offer, &event).map_err(|damage| damage.to_string())
+            }
+            Ok(Some(Content::Turn(_)) | None) => return Ok(None),
             Err(Refusal::Damaged(what)) => Err(what),
             Err(refusal) => return Err(refusal),
         };
@@ -110,12 +165,17 @@ impl Giver {
         Ok(None)
     }
 
-    async fn turn(&self, assignment: &Assignment) -> Result<Option<pb::WorkItem>, Refusal> {
-        let Assignment { token, item, claim: Some(claim) } = assignment else { return Ok(None) };
+    async fn turn(
+        &self,
+        assignment: &Assignment,
+        claim: &TurnClaim,
+        content: Result<Option<Content>, Refusal>,
+    ) -> Result<Option<pb::WorkItem>, Refusal> {
+        let Assignment { token, item, .. } = assignment;
         let engine = &self.door.engine;
-        let told = match engine.turn_content(&item.key, *token, claim).await {
-            Ok(Some(content)) => convert::turn(&item.key, claim, content, engine.now()),
-            Ok(None) => return Ok(None),
+        let told = match content {
+            Ok(Some(Content::Turn(content))) => convert::turn(&item.key, claim, content, engine.now()),
+            Ok(Some(Content::Activity(_)) | None) => return Ok(None),
             Err(Refusal::Damaged(what)) => Err(what),
             Err(refusal) => return Err(refusal),
         };

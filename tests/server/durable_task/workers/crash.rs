@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use soloist::proto::durable_task::{self as pb, OrchestrationStatus, history_event::EventType, work_item::Request};
 
-use super::hand::{Activity, Turn, Worker, after, child, completed, history, kind, schedule, send, timer, within};
+use super::hand::{
+    Activity, Turn, Worker, after, child, completed, history, kind, past, schedule, send, timer, within,
+};
 use crate::{
     durable_task::{create, creation, sidecar},
     support::{Server, seed::Seed},
@@ -56,7 +58,8 @@ const WORKER_LIFE: u64 = 200;
 /// Decides what an orchestrator does next from its whole history, as an SDK would by replaying: two activities at once,
 /// a timer, a child, an event to itself, then the end with the sum of what it was told.
 fn next(request: &pb::OrchestratorRequest) -> Vec<pb::OrchestratorAction> {
-    let all: Vec<&pb::HistoryEvent> = request.past_events.iter().chain(&request.new_events).collect();
+    let past = past(request);
+    let all: Vec<&pb::HistoryEvent> = past.iter().chain(&request.new_events).collect();
     let count = |name: &str| all.iter().filter(|event| kind(event) == name).count();
     let is_child = request.instance_id.contains("-child");
     if is_child {

@@ -2,6 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
+use prost::Message;
 use soloist::proto::durable_task::{
     self as pb, OrchestrationStatus, history_event::EventType, orchestrator_action::OrchestratorActionType as Action,
     work_item::Request,
@@ -132,6 +133,10 @@ impl Worker {
 }
 
 impl Turn {
+    pub fn past(&self) -> Vec<pb::HistoryEvent> {
+        past(&self.request)
+    }
+
     /// What is new to the orchestrator.
     pub fn news(&self) -> Vec<&'static str> {
         self.request.new_events.iter().map(kind).collect()
@@ -151,6 +156,12 @@ pub async fn history(sidecar: &mut Sidecar, id: &str) -> Vec<pb::HistoryEvent> {
         events.extend(chunk.events);
     }
     events
+}
+
+/// The history so far.
+pub fn past(request: &pb::OrchestratorRequest) -> Vec<pb::HistoryEvent> {
+    let event = |event: &Vec<u8>| pb::HistoryEvent::decode(&**event).expect("an event");
+    request.past_events.iter().map(event).collect()
 }
 
 pub fn response(turn: &Turn, actions: Vec<pb::OrchestratorAction>) -> pb::OrchestratorResponse {

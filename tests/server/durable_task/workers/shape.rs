@@ -52,7 +52,7 @@ async fn an_activity_a_timer_and_a_child_make_this_history() {
     worker.done(&activity, Some("")).await;
     let fire_at = after(Duration::from_millis(30));
     let second = worker.play("i", &["OrchestratorStarted", "TaskCompleted"], vec![timer(2, fire_at)]).await;
-    let past: Vec<&str> = second.request.past_events.iter().map(kind).collect();
+    let past: Vec<&str> = second.past().iter().map(kind).collect();
     assert_eq!(past, ["OrchestratorStarted", "ExecutionStarted", "TaskScheduled"]);
     let Some(EventType::TaskCompleted(done)) = &second.request.new_events[1].event_type else { panic!("{second:?}") };
     assert_eq!((done.task_scheduled_id, done.result.as_deref()), (1, Some("")), "empty is not absent");

@@ -1,5 +1,7 @@
 //! What the orchestrators of the loads do: replay, by counting what their history says.
 
+use prost::{DecodeError, Message};
+
 use crate::proto::durable_task::{
     CompleteOrchestrationAction, HistoryEvent, OrchestrationStatus, OrchestratorAction, OrchestratorRequest,
     ScheduleTaskAction, history_event::EventType, orchestrator_action::OrchestratorActionType as Action,
@@ -26,34 +28,39 @@ struct SoFar {
 
 impl Score {
     /// What is to be done next. `awaited` says whether somebody waits for it.
-    pub fn play(self, turn: &OrchestratorRequest, function: &str, awaited: bool) -> Vec<OrchestratorAction> {
-        let so_far = SoFar::of(turn.past_events.iter().chain(&turn.new_events));
+    pub fn play(
+        self,
+        turn: &OrchestratorRequest,
+        function: &str,
+        awaited: bool,
+    ) -> Result<Vec<OrchestratorAction>, DecodeError> {
+        let mut so_far = SoFar::default();
+        for event in &turn.past_events {
+            so_far.add(&HistoryEvent::decode(&**event)?);
+        }
+        turn.new_events.iter().for_each(|event| so_far.add(event));
         let scheduled = match self {
-            Score::Eternal if awaited => return vec![end(0, OrchestrationStatus::ContinuedAsNew, so_far.input)],
+            Score::Eternal if awaited => return Ok(vec![end(0, OrchestrationStatus::ContinuedAsNew, so_far.input)]),
             Score::Eternal => 0,
             Score::Sequence(count) => count.min(so_far.completed + 1),
             Score::FanOut(count) => count,
         };
         let tasks = so_far.scheduled..scheduled;
         if tasks.is_empty() && so_far.completed == so_far.scheduled {
-            return vec![end(so_far.scheduled, OrchestrationStatus::Completed, None)];
+            return Ok(vec![end(so_far.scheduled, OrchestrationStatus::Completed, None)]);
         }
-        tasks.map(|id| schedule(id, function, so_far.input.clone())).collect()
+        Ok(tasks.map(|id| schedule(id, function, so_far.input.clone())).collect())
     }
 }
 
 impl SoFar {
-    fn of<'a>(events: impl Iterator<Item = &'a HistoryEvent>) -> SoFar {
-        let mut so_far = SoFar::default();
-        for event in events {
-            match &event.event_type {
-                Some(EventType::ExecutionStarted(started)) => so_far.input = started.input.clone(),
-                Some(EventType::TaskScheduled(_)) => so_far.scheduled += 1,
-                Some(EventType::TaskCompleted(_)) => so_far.completed += 1,
-                _ => {}
-            }
+    fn add(&mut self, event: &HistoryEvent) {
+        match &event.event_type {
+            Some(EventType::ExecutionStarted(started)) => self.input.clone_from(&started.input),
+            Some(EventType::TaskScheduled(_)) => self.scheduled += 1,
+            Some(EventType::TaskCompleted(_)) => self.completed += 1,
+            _ => {}
         }
-        so_far
     }
 }
 
@@ -83,8 +90,9 @@ mod tests {
     fn turn(scheduled: usize, completed: usize) -> OrchestratorRequest {
         let event = |event_type| HistoryEvent { event_type: Some(event_type), ..HistoryEvent::default() };
         let started = ExecutionStartedEvent { input: Some("1".into()), ..ExecutionStartedEvent::default() };
-        let mut past_events = vec![event(EventType::ExecutionStarted(started))];
-        past_events.extend((0..scheduled).map(|_| event(EventType::TaskScheduled(TaskScheduledEvent::default()))));
+        let mut past = vec![event(EventType::ExecutionStarted(started))];
+        past.extend((0..scheduled).map(|_| event(EventType::TaskScheduled(TaskScheduledEvent::default()))));
+        let past_events = past.iter().map(Message::encode_to_vec).collect();
         let new_events = (0..completed).map(|_| event(EventType::TaskCompleted(TaskCompletedEvent::default())));
         OrchestratorRequest { past_events, new_events: new_events.collect(), ..OrchestratorRequest::default() }
     }
@@ -112,11 +120,11 @@ mod tests {
             other => panic!("{other:?}"),
         };
         for (score, (scheduled, completed), awaited, expected) in cases {
-            let actions = score.play(&turn(scheduled, completed), "activity", awaited);
+            let actions = score.play(&turn(scheduled, completed), "activity", awaited).expect("events");
             let actions: Vec<String> = actions.into_iter().map(said).collect();
             assert_eq!(actions, expected, "{score:?} after {completed} of {scheduled}");
         }
-        let ended = Score::Eternal.play(&turn(0, 0), "activity", false);
+        let ended = Score::Eternal.play(&turn(0, 0), "activity", false).expect("events");
         assert_eq!(ended.into_iter().map(said).collect::<Vec<_>>(), ["0 COMPLETED"]);
     }
 }

@@ -240,6 +240,7 @@ impl Desk {
         let shared = self.shared.clone();
         let instance_id = turn.instance_id.clone();
         let actions = shared.score.play(&turn, &shared.function, shared.goes_on(&instance_id));
+        let actions = actions.context("a turn's history can't be read")?;
         let told = actions.iter().find_map(told);
         let response =
             OrchestratorResponse { instance_id, actions, completion_token, ..OrchestratorResponse::default() };

@@ -31,8 +31,8 @@ pub enum Effect {
     Withdraw,
     /// A worker may be granted it.
     Offer(Offer),
-    /// A Durable Task worker may be given a turn.
-    OfferTurn(Offer),
+    /// A Durable Task worker may be given a turn. A native one may be granted the run as well, until either has it.
+    OfferTurn { offer: Offer, or_run: bool },
     /// It no longer waits for a Durable Task worker.
     WithdrawTurn,
     /// A Durable Task worker may be given an activity.
@@ -208,7 +208,8 @@ fn outstanding_since(before: Outlook, prefer: Option<ClaimId>, instance: &Instan
         effects.push(Effect::Offer(Offer { execution, spec: Arc::clone(&instance.execution.spec), prefer }));
     }
     if let Some(execution) = now.turn.filter(|_| now.turn != before.turn) {
-        effects.push(Effect::OfferTurn(Offer { execution, spec: Arc::clone(&instance.execution.spec), prefer: None }));
+        let offer = Offer { execution, spec: Arc::clone(&instance.execution.spec), prefer: None };
+        effects.push(Effect::OfferTurn { offer, or_run: now.offer.is_some() });
     }
     if let Some(due) = now.due.filter(|_| now.due != before.due) {
         effects.push(Effect::Arm(due));

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::workers::{Session, SessionId};
 use crate::core::{
     effect::Offer,
-    ids::{ClaimId, ExecutionId, InstanceKey, Name},
+    ids::{ClaimId, ExecutionId, InstanceKey, Name, TaskHub},
 };
 
 /// Runs that wait and workers that have room, per task hub and function, first come first served.
@@ -140,6 +140,24 @@ impl Dispatch {
     /// A run no longer waits.
     pub fn withdraw(&self, key: &InstanceKey) {
         self.board.lock().withdraw(key);
+    }
+
+    /// The runs of this hub that wait for a worker, the oldest first.
+    pub fn waiting_in(&self, hub: &TaskHub) -> Vec<(InstanceKey, ExecutionId)> {
+        let board = self.board.lock();
+        let lanes = board.lanes.iter().filter(|((of, _), _)| **of == *hub.as_str());
+        let mut offers: Vec<_> = lanes.flat_map(|(_, lane)| &lane.offers).collect();
+        offers.sort_by_key(|(ticket, _)| **ticket);
+        offers.into_iter().map(|(_, offer)| offer.clone()).collect()
+    }
+
+    /// This execution no longer waits; another one of the instance may.
+    pub fn withdraw_execution(&self, key: &InstanceKey, execution: ExecutionId) {
+        let mut board = self.board.lock();
+        let waits = board.waiting.get(key).and_then(|(lane, ticket)| board.lanes.get(lane)?.offers.get(ticket));
+        if waits.is_some_and(|(_, waiting)| *waiting == execution) {
+            board.withdraw(key);
+        }
     }
 
     /// The claim belongs to this stream from now on: its worker's place is taken already.

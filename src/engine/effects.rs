@@ -65,8 +65,8 @@ impl Shared {
                 }
                 Effect::WithdrawTurn => self.work_items.withdraw_turn(key),
                 Effect::WithdrawActivities => self.work_items.withdraw_activities(key),
-                Effect::OfferTurn(offer) => items.push(Item::turn(key.clone(), offer)),
-                Effect::OfferActivity(offer) => items.push(Item::activity(key.clone(), offer)),
+                Effect::OfferTurn { offer, or_run } => items.push((Item::turn(key.clone(), offer), or_run)),
+                Effect::OfferActivity(offer) => items.push((Item::activity(key.clone(), offer), false)),
                 Effect::Send(letter) => self.send(key, letter),
                 Effect::Arm(due) => self.timers.arm(key.clone(), due),
             }
@@ -74,7 +74,7 @@ impl Shared {
         matches.extend(freed.into_iter().flat_map(|session| self.dispatch.resume(session.id)));
         self.grant(matches);
         // Where both kinds of worker have room, the native one has it.
-        items.into_iter().for_each(|item| self.offer_item(item));
+        items.into_iter().for_each(|(item, or_run)| self.offer_item(item, or_run));
     }
 
     pub(super) fn send(&self, from: &InstanceKey, Letter { arrival, number, message }: Letter) {
@@ -143,7 +143,7 @@ fn is_dropped(effect: &Effect) -> bool {
         Effect::Arm(_) => Mutant::DropTimer.is_on(),
         Effect::Pace { .. } => Mutant::DropPace.is_on(),
         Effect::Send(letter) => Mutant::DropMessage.is_on() && letter.number.0.is_multiple_of(3),
-        Effect::OfferTurn(_) => Mutant::DropTurnOffer.is_on(),
+        Effect::OfferTurn { .. } => Mutant::DropTurnOffer.is_on(),
         Effect::OfferActivity(_) => Mutant::DropActivityOffer.is_on(),
         Effect::Cancel { .. } | Effect::Withdraw | Effect::WithdrawTurn | Effect::WithdrawActivities => false,
     }

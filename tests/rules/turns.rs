@@ -307,7 +307,7 @@ fn a_message_does_what_it_can_and_is_else_forgotten() {
 fn a_turn_is_offered_whenever_there_is_news_and_nobody_has_it() {
     let offered = |name: &str| {
         let effects = outstanding(state(name).instance());
-        effects.iter().any(|effect| matches!(effect, Effect::OfferTurn(_)))
+        effects.iter().any(|effect| matches!(effect, Effect::OfferTurn { .. }))
     };
     for name in ["pending", "any", "activity over", "child over", "fired", "renewed", "held replaced"] {
         assert!(offered(name), "{name}");

@@ -58,6 +58,13 @@ pub(super) struct Match {
     pub stream: StreamId,
 }
 
+/// What a stream that has joined is given.
+pub(super) struct Joined {
+    pub matches: Vec<Match>,
+    /// Nobody attended to its hub before.
+    pub is_first: bool,
+}
+
 /// A work item that a worker has.
 #[derive(Clone)]
 pub struct Out {
@@ -148,11 +155,12 @@ impl Item {
 
 impl WorkItems {
     /// A stream is there. Nothing if there are `streams_max` already.
-    pub(super) fn join(&self, stream: &Arc<Stream>, streams_max: usize) -> Option<Vec<Match>> {
+    pub(super) fn join(&self, stream: &Arc<Stream>, streams_max: usize) -> Option<Joined> {
         let mut board = self.board.lock();
         if board.streams.len() >= streams_max {
             return None;
         }
+        let is_first = !board.is_attended(stream.wishes.hub.as_str());
         board.streams.insert(stream.id, Seat { stream: stream.clone(), turns: 0, activities: 0, names_tokens: false });
         // What others have abandoned may be what this one does.
         let hub = stream.wishes.hub.as_str();
@@ -163,7 +171,7 @@ impl WorkItems {
                 board.enqueue(item);
             }
         }
-        Some(board.fill(stream.id))
+        Some(Joined { matches: board.fill(stream.id), is_first })
     }
 
     /// A stream is gone. Answers what its worker had, and what waited for that.
@@ -193,20 +201,18 @@ impl WorkItems {
         board.calls.of(id).into_iter().filter_map(|name| board.end_call(&name, id)).collect()
     }
 
-    pub(super) fn offer(&self, item: Item) -> Vec<Match> {
-        self.offer_again(&Arc::new(item))
+    /// One that waits elsewhere, too, is not kept while nobody attends to its hub: see `Joined::is_first`.
+    pub(super) fn offer(&self, item: Item, waits_elsewhere: bool) -> Vec<Match> {
+        let mut board = self.board.lock();
+        if waits_elsewhere && !board.is_attended(item.key.hub()) {
+            board.withdraw(&item.item_key());
+            return Vec::new();
+        }
+        board.offer(&Arc::new(item))
     }
 
     pub(super) fn offer_again(&self, item: &Arc<Item>) -> Vec<Match> {
-        let mut board = self.board.lock();
-        board.withdraw(&item.item_key());
-        match board.choose(item) {
-            Some(stream) => vec![Match { item: item.clone(), stream }],
-            None => {
-                board.enqueue(item.clone());
-                Vec::new()
-            }
-        }
+        self.board.lock().offer(item)
     }
 
     /// No turn of this instance waits any more.
@@ -343,6 +349,21 @@ impl Board {
         let (_, id) = candidates.max()?;
         self.take(id, item);
         Some(id)
+    }
+
+    fn is_attended(&self, hub: &str) -> bool {
+        self.streams.values().any(|seat| seat.stream.wishes.hub.as_str() == hub)
+    }
+
+    fn offer(&mut self, item: &Arc<Item>) -> Vec<Match> {
+        self.withdraw(&item.item_key());
+        match self.choose(item) {
+            Some(stream) => vec![Match { item: item.clone(), stream }],
+            None => {
+                self.enqueue(item.clone());
+                Vec::new()
+            }
+        }
     }
 
     fn enqueue(&mut self, item: Arc<Item>) {
@@ -506,12 +527,12 @@ mod tests {
     #[test]
     fn what_is_matched_with_a_stream_that_goes_is_the_next_ones() {
         let items = WorkItems::default();
-        assert!(items.offer(activity()).is_empty());
+        assert!(items.offer(activity(), false).is_empty());
         let matches = items.join(&stream(1), 9).expect("a place");
-        let [Match { item, .. }] = &matches[..] else { panic!("it waits") };
+        let [Match { item, .. }] = &matches.matches[..] else { panic!("it waits") };
         items.leave(StreamId(1));
         assert!(matches!(items.hand_out(CompletionToken([1; 16]), StreamId(1), item, None), Err(None)));
         assert!(items.offer_again(item).is_empty());
-        assert_eq!(items.join(&stream(2), 9).expect("a place").len(), 1);
+        assert_eq!(items.join(&stream(2), 9).expect("a place").matches.len(), 1);
     }
 }

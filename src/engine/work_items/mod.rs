@@ -11,18 +11,21 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use self::{board::Match, content::Wanted};
 pub use self::{
     board::{Item, Out, Sent, Work, WorkItems},
     content::{Content, TurnContent},
     filters::{Filters, Wishes},
     stream::{Assignment, Stream, StreamId},
 };
+use self::{
+    board::{Joined, Match},
+    content::Wanted,
+};
 use super::{Engine, Refusal, Shared, partition::TurnClaim};
 use crate::core::{
     command::{Command, CompleteTurn, EndTask, Ending},
-    effect::Effect,
-    ids::{CompletionToken, InstanceKey, Revision},
+    effect::{Effect, Offer},
+    ids::{CompletionToken, InstanceKey, Revision, TaskHub},
     instance::Instance,
     status::Failure,
     time::{Now, Span},
@@ -52,9 +55,12 @@ impl Engine {
         let id = StreamId(shared.sessions.fetch_add(1, Ordering::Relaxed));
         let stream = Stream::new(id, wishes);
         let matches = shared.work_items.join(&stream, shared.config.workers_max);
-        let matches = matches.ok_or(Refusal::TooMany("workers"))?;
+        let Joined { matches, is_first } = matches.ok_or(Refusal::TooMany("workers"))?;
         let attendance = Attendance { shared: shared.clone(), stream };
         shared.hand_out(matches);
+        if is_first {
+            shared.offer_unattended(&attendance.stream.wishes.hub);
+        }
         Ok(attendance)
     }
 
@@ -178,7 +184,7 @@ impl Engine {
         };
         let abandoned = shared.work_items.abandon(token, shared.clock.now().steady);
         if abandoned.is_some() {
-            effects.retain(|effect| !matches!(effect, Effect::OfferTurn(_)));
+            effects.retain(|effect| !matches!(effect, Effect::OfferTurn { .. }));
         }
         shared.effects(&item.key, effects);
         if let Some((due, matches)) = abandoned {
@@ -215,9 +221,23 @@ impl Engine {
 
 impl Shared {
     /// A turn or an activity waits for a worker.
-    pub(super) fn offer_item(&self, item: Item) {
-        let matches = self.work_items.offer(item);
+    /// While nobody attends to its hub, a turn that native workers are offered as a run waits with these alone.
+    pub(super) fn offer_item(&self, item: Item, or_run: bool) {
+        let matches = self.work_items.offer(item, or_run);
         self.hand_out(matches);
+    }
+
+    /// The hub's first stream is there: what has waited with native workers alone is offered to it too.
+    fn offer_unattended(&self, hub: &TaskHub) {
+        for (key, execution) in self.dispatch.waiting_in(hub) {
+            let offer = |instance: &Instance| {
+                let spec = &instance.execution.spec;
+                instance.awaits_turn().then(|| Offer { execution, spec: Arc::clone(spec), prefer: None })
+            };
+            if let Some(offer) = self.partition(&key).inspect(&key, offer).flatten() {
+                self.offer_item(Item::turn(key, offer), true);
+            }
+        }
     }
 
     /// Gives work items to the streams that they were matched with. One that is no longer wanted frees its stream's
@@ -230,7 +250,7 @@ impl Shared {
                 Work::Turn => match self.partition(&item.key).claim_turn(&item.key, item.execution, token) {
                     Some(claim) => {
                         // No native worker is to have it meanwhile.
-                        self.dispatch.withdraw(&item.key);
+                        self.dispatch.withdraw_execution(&item.key, item.execution);
                         Some(claim)
                     }
                     None => {

@@ -50,7 +50,10 @@ impl Board {
                 }
                 Effect::Withdraw => assert!(self.offer.take().is_some(), "only what was offered is withdrawn"),
                 Effect::Offer(offer) => self.offer = Some(offer.execution),
-                Effect::OfferTurn(offer) => self.turn = Some(offer.execution),
+                Effect::OfferTurn { offer, or_run } => {
+                    self.turn = Some(offer.execution);
+                    assert_eq!(*or_run, after.is_some_and(Instance::is_grantable));
+                }
                 Effect::WithdrawTurn => assert!(self.turn.take().is_some(), "only what was offered is withdrawn"),
                 Effect::OfferActivity(_) | Effect::WithdrawActivities | Effect::Send(_) => {
                     panic!("nobody has completed a turn")

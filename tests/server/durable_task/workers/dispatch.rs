@@ -1,5 +1,7 @@
 //! Which worker gets what, and how much of it at a time.
 
+use std::collections::BTreeSet;
+
 use soloist::proto::durable_task::{self as pb, OrchestrationStatus, work_item::Request};
 
 use super::hand::{Worker, completed, schedule};
@@ -144,4 +146,27 @@ async fn a_task_hub_has_workers_of_its_own() {
     create(&mut sidecar, "here").await;
     assert_eq!(here.turn().await.request.instance_id, "here");
     assert!(here.hears_nothing(&server).await);
+}
+
+/// What either kind of worker may run waits for both, whichever comes first, and once more when all have left.
+#[tokio::test]
+async fn what_has_waited_for_either_kind_of_worker_goes_to_the_first_that_comes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path());
+    let mut client = server.client().await;
+    for id in ["a", "b", "c"] {
+        client.start_singleton(start("f", id)).await.expect("started");
+    }
+    let mut done = BTreeSet::new();
+    for _ in 0..2 {
+        let mut worker = Worker::join(&server).await;
+        let turn = worker.turn().await;
+        worker.complete(&turn, vec![completed(1, None)]).await;
+        done.insert(turn.request.instance_id);
+        worker.turn().await;
+    }
+    // Those who had its turn have gone: a native worker may have it as well.
+    let mut native = RawWorker::join(&server, "w", &["f"], 1).await;
+    done.insert(native.take().await.claim.expect("whose run it is").instance_id);
+    assert_eq!(done.into_iter().collect::<String>(), "abc");
 }

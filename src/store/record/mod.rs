@@ -15,7 +15,7 @@ pub use self::{
     queue::{decode_queue_length, decode_queued, encode_queued},
     turn::{
         Incoming, Letter, decode_incoming, decode_letter, decode_mark, decode_task, encode_letter, encode_mark,
-        encode_outcome, encode_task, is_end, sent_event,
+        encode_outcome, encode_task, failure_details, is_end, sent_event,
     },
     view::{decode_names, decode_view},
 };

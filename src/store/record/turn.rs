@@ -166,7 +166,7 @@ fn event_type(task: &Task, outcome: &TaskOutcome) -> dt::history_event::EventTyp
 }
 
 /// As its worker said it, if one did.
-fn failure_details(failure: &Failure) -> dt::TaskFailureDetails {
+pub fn failure_details(failure: &Failure) -> dt::TaskFailureDetails {
     let origin = failure.origin.as_deref().and_then(|origin| dt::TaskFailureDetails::decode(origin).ok());
     origin.unwrap_or_else(|| dt::TaskFailureDetails {
         error_type: failure.error_type.clone(),

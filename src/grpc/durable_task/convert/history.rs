@@ -3,7 +3,7 @@
 use prost::{DecodeError, Message};
 
 use super::{
-    state::{failure_details, to_wire},
+    state::to_wire,
     worker::{event, execution_started},
 };
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     },
     engine::history::{Chapter, What},
     proto::durable_task::{self as pb, history_event::EventType},
+    store::record::failure_details,
 };
 
 /// The number of an event that no action of the orchestrator caused.

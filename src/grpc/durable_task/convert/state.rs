@@ -1,12 +1,11 @@
 //! What clients see of an instance.
 
-use prost::Message;
-
 use crate::{
-    core::status::{Failure, Status, View},
+    core::status::{Status, View},
     engine::Payloads,
     grpc::convert::shown,
     proto::durable_task::{self as pb, OrchestrationStatus},
+    store::record::failure_details,
 };
 
 /// An instance that is there; its payloads and its failure where they were asked for.
@@ -42,18 +41,6 @@ pub fn state(view: &View, payloads: Option<Payloads>) -> pb::OrchestrationState 
 /// No version is none that is empty.
 pub fn version(version: &str) -> Option<String> {
     Some(version.to_owned()).filter(|version| !version.is_empty())
-}
-
-/// As the worker said it, if it was one that says it so.
-pub fn failure_details(failure: &Failure) -> pb::TaskFailureDetails {
-    let origin = failure.origin.as_deref().and_then(|origin| pb::TaskFailureDetails::decode(origin).ok());
-    origin.unwrap_or_else(|| pb::TaskFailureDetails {
-        error_type: failure.error_type.clone(),
-        error_message: failure.message.clone(),
-        stack_trace: Some(failure.details.clone()).filter(|details| !details.is_empty()),
-        is_non_retriable: failure.non_retriable,
-        ..Default::default()
-    })
 }
 
 pub fn to_wire(status: Status) -> OrchestrationStatus {

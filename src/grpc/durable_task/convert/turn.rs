@@ -18,6 +18,7 @@ use crate::{
     proto::durable_task::{
         self as pb, OrchestrationStatus, history_event::EventType, orchestrator_action::OrchestratorActionType as Type,
     },
+    store::record::failure_details,
 };
 
 /// What a turn comes to. What the worker asks for that can't be done fails the orchestration, and says why.
@@ -235,7 +236,7 @@ impl Outcome<'_> {
     /// The end of an orchestration that asks for what can't be done.
     fn fail(&mut self, wrong: String) -> Ending {
         let failure = Failure::declared("InvalidOrchestratorAction", wrong);
-        let details = super::state::failure_details(&failure);
+        let details = failure_details(&failure);
         self.note(
             -1,
             EventType::ExecutionCompleted(pb::ExecutionCompletedEvent {

@@ -14,7 +14,7 @@ use soloist::core::{
     time::{Now, Span, Steady, Timestamp},
 };
 
-const NOW: Now = Now { wall: Timestamp(1_000_000), steady: Steady(1_000_000) };
+const NOW: Now = Now { wall: Timestamp::from_micros(1_000_000), steady: Steady::from_micros(1_000_000) };
 const EXECUTION: ExecutionId = ExecutionId([7; 16]);
 
 fn main() {

@@ -35,7 +35,7 @@ impl Clock for SystemClock {
     fn now(&self) -> Now {
         let steady = micros(self.begun_at + self.begun.elapsed());
         let wall = micros(since_epoch(SystemTime::now()));
-        Now { wall: Timestamp(wall.max(steady)), steady: Steady(steady) }
+        Now { wall: Timestamp::from_micros(wall.max(steady)), steady: Steady::from_micros(steady) }
     }
 }
 
@@ -48,8 +48,8 @@ pub fn wall_time() -> SystemTime {
 /// A time as people see it, for those who write it out.
 impl From<Timestamp> for SystemTime {
     fn from(at: Timestamp) -> SystemTime {
-        let from_epoch = Duration::from_micros(at.0.unsigned_abs());
-        let time = if at.0 < 0 { UNIX_EPOCH.checked_sub(from_epoch) } else { UNIX_EPOCH.checked_add(from_epoch) };
+        let from_epoch = Duration::from_micros(at.as_micros().unsigned_abs());
+        let time = if at.as_micros() < 0 { UNIX_EPOCH.checked_sub(from_epoch) } else { UNIX_EPOCH.checked_add(from_epoch) };
         time.unwrap_or(UNIX_EPOCH)
     }
 }

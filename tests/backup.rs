@@ -29,7 +29,7 @@ const COPY: &str = "soloist.db.copy";
 /// A database that is not restored yet.
 const RESTORING: &str = "soloist.db.restoring";
 /// A wall time.
-const NOW: Timestamp = Timestamp(1_763_856_000_000_000);
+const NOW: Timestamp = Timestamp::from_micros(1_763_856_000_000_000);
 /// What the seal takes at the end of a backup.
 const SEAL_BYTES: usize = 65;
 
@@ -248,12 +248,12 @@ fn revisions_rise_with_every_restore() {
     let begun = first.revision;
     assert!(begun > Revision(100));
     (101..200).for_each(|arrival| commit(&store, &mut first, arrival));
-    let (_, second) = restored_at("second", Timestamp(NOW.0 + 1_000_000));
+    let (_, second) = restored_at("second", Timestamp::from_micros(NOW.0 + 1_000_000));
     assert!(second.revision > first.revision);
 
     // A clock that is behind what the backup holds.
     fs::write(&file, back_up(&store).expect("a backup")).expect("a file");
-    let (_, third) = restored_at("third", Timestamp(0));
+    let (_, third) = restored_at("third", Timestamp::from_micros(0));
     assert!(third.revision.0 >= first.revision.0 + (1 << 40));
     assert_eq!(claim(&store).restored, begun, "the original goes on");
 }

@@ -14,7 +14,7 @@ use soloist::{
 };
 
 fuzz_target!(|bytes: &[u8]| {
-    let now = Now { wall: Timestamp(1), steady: Steady(1) };
+    let now = Now { wall: Timestamp::from_micros(1), steady: Steady::from_micros(1) };
     if let Ok((key, instance)) = record::decode_instance(Arrival(1), bytes, now) {
         let _ = (instance.view(&key, now), outstanding(&instance));
         let again = record::encode_instance(&key, &instance);

@@ -58,7 +58,7 @@ impl Filter {
             .part(id_prefix.as_bytes())
             .optional(function.as_ref().map(Name::as_str));
         for at in [created_from, created_before, ended_from, ended_before] {
-            digest = digest.optional(at.map(|at| at.0.to_string()).as_deref());
+            digest = digest.optional(at.map(|at| at.as_micros().to_string()).as_deref());
         }
         // In whichever order they are named, however often.
         let mut names: Vec<&str> = statuses.iter().map(|status| status.name()).collect();

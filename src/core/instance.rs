@@ -428,7 +428,7 @@ impl QueuedStart {
 impl Execution {
     /// As it will be, when it has begun.
     pub fn planned(id: ExecutionId, spec: &Arc<Spec>) -> Execution {
-        Execution::begin(id, spec, None, Timestamp(0))
+        Execution::begin(id, spec, None, Timestamp::from_micros(0))
     }
 
     fn begin(id: ExecutionId, spec: &Arc<Spec>, input: Option<Revision>, at: Timestamp) -> Execution {

@@ -23,7 +23,7 @@ impl Shared {
         let census = self.dispatch.census();
         if let Some(key) = census.oldest {
             let since = self.partition(&key).inspect(&key, waits_since);
-            let age = since.map_or(0, |since| self.clock.now().wall.0 - since.0);
+            let age = since.map_or(0, |since| self.clock.now().wall.as_micros() - since.as_micros());
             gauges.oldest_pending_micros = u64::try_from(age).unwrap_or(0);
         }
         Gauges { workers: census.workers, runs_waiting: census.waiting, runs_held: census.held, ..gauges }

@@ -71,9 +71,9 @@ impl Stepper {
         let Some(retention) = self.shared.config.retention else { return Ok(Swept { purged: 0, next: None }) };
         // On the steady clock, which is never ahead of the wall's: nothing goes early because somebody has set that.
         let now = self.shared.clock.now();
-        let now = if Mutant::SweepByWallClock.is_on() { now.wall.0 } else { now.steady.0 };
+        let now = if Mutant::SweepByWallClock.is_on() { now.wall.as_micros() } else { now.steady.as_micros() };
         let kept_for = if Mutant::SweepEarly.is_on() { retention.scale(0.5) } else { retention };
-        let ended_before = Some(Timestamp(now.saturating_sub(kept_for.as_micros())));
+        let ended_before = Some(Timestamp::from_micros(now.saturating_sub(kept_for.as_micros())));
         let filter = Arc::new(Filter { ended_before, ..Filter::default() });
         self.shared.sweep(filter, after, limits::PAGE_MAX).await
     }

@@ -135,7 +135,7 @@ impl Threads {
 
 fn commit_all(stepper: &Stepper, under_way: &AtomicI64, committed: &mpsc::Sender<Committed>) {
     while let Some(commit) = stepper.next_commit() {
-        under_way.store(stepper.shared.clock.now().steady.0, Ordering::Relaxed);
+        under_way.store(stepper.shared.clock.now().steady.as_micros(), Ordering::Relaxed);
         let flushed = stepper.flush(commit);
         under_way.store(IDLE, Ordering::Relaxed);
         let Some(done) = flushed else { return };
@@ -190,7 +190,7 @@ async fn sweep(moving: Moving, retention: Span) {
 async fn watch_store(shared: Arc<Shared>, under_way: Arc<AtomicI64>) {
     loop {
         tokio::time::sleep(STORE_CHECK).await;
-        let begun = Steady(under_way.load(Ordering::Relaxed));
+        let begun = Steady::from_micros(under_way.load(Ordering::Relaxed));
         if shared.clock.now().steady - begun > COMMIT_MAX {
             return shared.fall("a commit took longer than 60 s");
         }

@@ -90,13 +90,13 @@ mod tests {
         let timers = Timers::default();
         let key = InstanceKey::new(&TaskHub::default(), &InstanceId::parse("i").expect("an id"));
         for round in 0..10_000 {
-            timers.arm(key.clone(), Steady(DISTANT + round));
-            timers.arm(key.clone(), Steady(round));
-            assert_eq!(timers.pop_due(Steady(round)), Some(key.clone()));
+            timers.arm(key.clone(), Steady::from_micros(DISTANT + round));
+            timers.arm(key.clone(), Steady::from_micros(round));
+            assert_eq!(timers.pop_due(Steady::from_micros(round)), Some(key.clone()));
         }
         assert!(timers.state.lock().queue.len() <= OVERTAKEN_MIN + 2);
-        timers.arm(key.clone(), Steady(DISTANT));
-        assert_eq!(timers.pop_due(Steady(DISTANT)), Some(key.clone()));
-        assert_eq!(timers.pop_due(Steady(i64::MAX)), None, "overtaken");
+        timers.arm(key.clone(), Steady::from_micros(DISTANT));
+        assert_eq!(timers.pop_due(Steady::from_micros(DISTANT)), Some(key.clone()));
+        assert_eq!(timers.pop_due(Steady::from_micros(i64::MAX)), None, "overtaken");
     }
 }

@@ -13,18 +13,18 @@ impl HandClock {
     /// Some day in 2024, on both clocks.
     pub fn new() -> HandClock {
         const BEGIN_MICROS: i64 = 1_720_000_000_000_000;
-        HandClock(Mutex::new(Now { wall: Timestamp(BEGIN_MICROS), steady: Steady(BEGIN_MICROS) }))
+        HandClock(Mutex::new(Now { wall: Timestamp::from_micros(BEGIN_MICROS), steady: Steady::from_micros(BEGIN_MICROS) }))
     }
 
     /// Time passes: both clocks go on.
     pub fn pass(&self, span: Span) {
         let mut now = self.0.lock();
-        *now = Now { wall: Timestamp(now.wall.0 + span.as_micros()), steady: now.steady + span };
+        *now = Now { wall: Timestamp::from_micros(now.wall.as_micros() + span.as_micros()), steady: now.steady + span };
     }
 
     /// Somebody sets the wall clock, ahead or back.
     pub fn set_wall_by(&self, hours: i64) {
-        self.0.lock().wall.0 += hours * 3_600_000_000;
+        self.0.lock().wall.as_micros() += hours * 3_600_000_000;
     }
 }
 

@@ -339,7 +339,7 @@ impl Play {
     }
 
     fn after(&self, span: Span) -> Timestamp {
-        Timestamp(self.hand.clock.now().wall.0 + span.as_micros())
+        Timestamp::from_micros(self.hand.clock.now().wall.as_micros() + span.as_micros())
     }
 
     fn note(&mut self, happened: Happened) {

@@ -201,7 +201,7 @@ async fn timestamps_never_go_back() {
     let stage = Stage::new();
     let worker = stage.worker("w").await;
     let session = &worker.session;
-    let mut last = Timestamp(0);
+    let mut last = Timestamp::from_micros(0);
     for round in 0..10 {
         stage.clock.set_wall_by(if round % 2 == 0 { 9 } else { -11 });
         stage.clock.pass(MOMENT);

@@ -69,7 +69,7 @@ impl Life {
             tokens: Vec::new(),
             newest_token: Revision(0),
             sequence: 0,
-            last_updated: Timestamp(i64::MIN),
+            last_updated: Timestamp::from_micros(i64::MIN),
             board: Board::default(),
         }
     }
@@ -79,10 +79,10 @@ impl Life {
             Lapse::Micros(micros) => self.world.pass(Span::from_micros(micros)),
             Lapse::UntilDue(off) => {
                 let due = self.world.instance.as_ref().and_then(Instance::next_due);
-                let wait = due.map_or(0, |due| due.0 - self.world.now.steady.0);
+                let wait = due.map_or(0, |due| due.as_micros() - self.world.now.steady.as_micros());
                 self.world.pass(Span::from_micros(wait + off));
             }
-            Lapse::WallSet(by) => self.world.now.wall.0 += by,
+            Lapse::WallSet(by) => self.world.now.wall.as_micros() += by,
         }
         match &step.action {
             Action::Renew(by) => self.renew(*by),
@@ -99,7 +99,7 @@ impl Life {
     fn command(&mut self, action: &Action) -> Command {
         match action {
             Action::Start { policy, replaceable, request, function, max_queue, signals, ahead } => {
-                let start_at = ahead.map(|ahead| Timestamp(self.world.now.wall.0 + ahead));
+                let start_at = ahead.map(|ahead| Timestamp::from_micros(self.world.now.wall.as_micros() + ahead));
                 let spec = spec(if *function == 0 { "f" } else { "g" }, 1 + u32::from(*function));
                 Command::Start(Start {
                     spec: Spec { start_at, ..Spec::clone(&spec) }.into(),
@@ -223,7 +223,7 @@ impl Life {
         let now = self.world.now.steady;
         let needed = self.requests.iter().find(|(_, (_, _, at))| now - *at < MEMORY);
         assert_eq!(needed, None, "it is remembered for its time");
-        (self.purged, self.sequence, self.last_updated) = (false, 0, Timestamp(i64::MIN));
+        (self.purged, self.sequence, self.last_updated) = (false, 0, Timestamp::from_micros(i64::MIN));
         (self.newest_token, self.board) = (Revision(0), Board::default());
         self.history.clear();
     }
@@ -420,7 +420,7 @@ fn through_rows(key: &InstanceKey, instance: &Instance, now: Now) -> Instance {
 fn without_soft_state(instance: &Instance) -> Instance {
     let mut instance = instance.clone();
     if let Some(lease) = &mut instance.lease {
-        lease.expires_at = Steady(0);
+        lease.expires_at = Steady::from_micros(0);
     }
     instance
 }

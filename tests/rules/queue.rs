@@ -317,9 +317,9 @@ fn a_queued_execution_was_created_when_it_was_queued() {
 
     // The wall clock was set back meanwhile: nothing was created after it changed.
     let mut world = World::running();
-    world.now.wall = Timestamp(world.now.wall.0 + 1_000_000_000);
+    world.now.wall = Timestamp::from_micros(world.now.wall.as_micros() + 1_000_000_000);
     world = world.queued(ConflictPolicy::Queue);
-    world.now.wall = Timestamp(world.now.wall.0 - 1_000_000_000);
+    world.now.wall = Timestamp::from_micros(world.now.wall.as_micros() - 1_000_000_000);
     world.must(&terminate(None));
     let begun = &world.instance().execution;
     assert!(begun.created_at <= begun.last_updated_at);

@@ -41,7 +41,7 @@ fn rows() -> Vec<Vec<u8>> {
         assert_eq!(record::decode_history(&row), Ok(noted));
         rows.push(row);
     }
-    rows.push(record::encode_event(&name("e"), Some(&"payload".into()), Timestamp(7)));
+    rows.push(record::encode_event(&name("e"), Some(&"payload".into()), Timestamp::from_micros(7)));
     rows.push(record::encode_request(&remembered()));
     rows
 }
@@ -49,7 +49,7 @@ fn rows() -> Vec<Vec<u8>> {
 fn remembered() -> Remembered {
     let mut world = World::new();
     let execution = world.start().execution;
-    Remembered { id: "r".into(), digest: u128::MAX - 1, outcome: Outcome::Replaced, execution, accepted_at: Steady(9) }
+    Remembered { id: "r".into(), digest: u128::MAX - 1, outcome: Outcome::Replaced, execution, accepted_at: Steady::from_micros(9) }
 }
 
 /// Reads the bytes as every kind of row; whatever they are, this returns.
@@ -112,10 +112,10 @@ proptest! {
 
 #[test]
 fn events_and_requests_are_read_as_they_were_written() {
-    let event = record::encode_event(&name("approve"), Some(&"\"yes\"".into()), Timestamp(7));
+    let event = record::encode_event(&name("approve"), Some(&"\"yes\"".into()), Timestamp::from_micros(7));
     let event = record::decode_event(3, &event).expect("it was written so");
     assert_eq!((event.sequence, event.name.as_str(), event.input.as_deref()), (3, "approve", Some("\"yes\"")));
-    assert_eq!(event.raised_at, Timestamp(7));
+    assert_eq!(event.raised_at, Timestamp::from_micros(7));
     assert_eq!(record::decode_request(&record::encode_request(&remembered())), Ok(remembered()));
 }
 

@@ -54,7 +54,7 @@ impl World {
         World {
             key: InstanceKey::new(&TaskHub::default(), &id),
             instance: None,
-            now: Now { wall: Timestamp(1_000_000_000), steady: Steady(1_000_000_000) },
+            now: Now { wall: Timestamp::from_micros(1_000_000_000), steady: Steady::from_micros(1_000_000_000) },
             revision: Revision(100),
             proof: Proof { token: Revision(0), claim: ClaimId([0; 16]) },
             drawn: 0,
@@ -70,7 +70,7 @@ impl World {
     /// Both clocks go on.
     pub fn pass(&mut self, span: Span) {
         self.now.steady = self.now.steady + span;
-        self.now.wall = Timestamp(self.now.wall.0 + span.as_micros());
+        self.now.wall = Timestamp::from_micros(self.now.wall.as_micros() + span.as_micros());
     }
 
     /// Decides, and applies what happens, as a partition does.

@@ -31,7 +31,7 @@ impl Entry {
     /// Before its first record.
     pub fn new(arrival: Arrival, first: &Transition) -> Entry {
         let execution = &first.view.execution;
-        let now = Now { wall: Timestamp(0), steady: Steady(0) };
+        let now = Now { wall: Timestamp::from_micros(0), steady: Steady::from_micros(0) };
         Entry {
             key: first.view.key.clone(),
             latest: Instance::create(arrival, execution.id, &execution.spec, false, Revision(0), now),

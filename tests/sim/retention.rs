@@ -56,7 +56,7 @@ impl Purges {
         }
         let Some(kept_for) = self.kept_for else { return Some("it was purged, and nobody has asked for that".into()) };
         let Some(ended_at) = ended_at else { return Some("it was swept before its end".into()) };
-        let early = ended_at.0 + kept_for.as_micros() - now;
+        let early = ended_at.as_micros() + kept_for.as_micros() - now;
         (early > SKEW_MAX).then(|| format!("it was swept {early} us before its time"))
     }
 }
@@ -105,7 +105,7 @@ fn outlived(world: &World, kept_for: Span) -> Vec<(InstanceKey, ExecutionId)> {
     let ledger = ledger.lock();
     let there =
         ledger.instances.iter().filter(|(_, entry)| entry.is_there()).map(|(key, e)| (key, &e.latest.execution));
-    let outlived = there.filter(|(_, execution)| execution.completed_at.is_some_and(|at| at.0 < limit));
+    let outlived = there.filter(|(_, execution)| execution.completed_at.is_some_and(|at| at.as_micros() < limit));
     outlived.map(|(key, execution)| (key.clone(), execution.id)).collect()
 }
 

@@ -189,7 +189,7 @@ pub struct VirtualClock {
 impl VirtualClock {
     /// When it is that time here, in the stage's time.
     pub fn on_stage(&self, steady: Steady) -> i64 {
-        steady.0 - self.skew
+        steady.as_micros() - self.skew
     }
 
     /// The wall clock is set forwards.
@@ -202,7 +202,7 @@ impl Clock for VirtualClock {
     fn now(&self) -> Now {
         let steady = self.time.load(Ordering::Relaxed) + self.skew;
         let wall = steady + self.jump.load(Ordering::Relaxed);
-        Now { wall: Timestamp(wall), steady: Steady(steady) }
+        Now { wall: Timestamp::from_micros(wall), steady: Steady::from_micros(steady) }
     }
 }
 

@@ -86,7 +86,7 @@ impl Life {
         Life {
             partition: Partition::new(claim, Arc::new(AtomicU64::new(1)), Arc::new(CommitQueue::default())),
             key,
-            now: Now { wall: Timestamp(1_000_000_000), steady: Steady(1_000_000_000) },
+            now: Now { wall: Timestamp::from_micros(1_000_000_000), steady: Steady::from_micros(1_000_000_000) },
             rows: BTreeMap::new(),
             inputs: HashMap::new(),
             drawn: 0,

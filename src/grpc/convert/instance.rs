@@ -102,6 +102,6 @@ pub(super) fn failure_to_wire(failure: &Failure) -> v1::Failure {
 }
 
 pub fn shown(at: Timestamp) -> WireTimestamp {
-    let nanos = at.0.rem_euclid(1_000_000) * 1_000;
-    WireTimestamp { seconds: at.0.div_euclid(1_000_000), nanos: i32::try_from(nanos).unwrap_or(0) }
+    let nanos = at.as_micros().rem_euclid(1_000_000) * 1_000;
+    WireTimestamp { seconds: at.as_micros().div_euclid(1_000_000), nanos: i32::try_from(nanos).unwrap_or(0) }
 }

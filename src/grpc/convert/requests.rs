@@ -85,5 +85,5 @@ pub fn timestamp(wrong: &mut Violations, field: &str, at: Option<WireTimestamp>)
         wrong.add(field, "must be a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z", &shown);
         return None;
     }
-    Some(Timestamp(at.seconds * 1_000_000 + i64::from(at.nanos / 1_000)))
+    Some(Timestamp::from_micros(at.seconds * 1_000_000 + i64::from(at.nanos / 1_000)))
 }

@@ -107,7 +107,7 @@ fn content(
         digest = addition(digest, "signal").part(signal.name.as_bytes()).optional(signal.input.as_deref());
     }
     if let Some(at) = spec.start_at {
-        digest = addition(digest, "start_at").part(&at.0.to_le_bytes());
+        digest = addition(digest, "start_at").part(&at.as_micros().to_le_bytes());
     }
     digest.finish()
 }
@@ -304,7 +304,7 @@ mod tests {
             let mut wrong = Violations::default();
             let policy = conflict_policy(&mut wrong, request.conflict_policy);
             let replaceable = replaceable(&mut wrong, request.replaceable_statuses.as_ref());
-            let spec = spec(&mut wrong, &request, Timestamp(0));
+            let spec = spec(&mut wrong, &request, Timestamp::from_micros(0));
             let max_queue = max_queue(&mut wrong, request.max_queue, policy);
             let spec = wrong.finish(spec).expect("a valid request");
             content(&request, &spec, policy, replaceable, max_queue)

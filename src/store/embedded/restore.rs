@@ -264,10 +264,10 @@ fn raise(database: &mut Connection, now: Timestamp) -> rusqlite::Result<Option<R
 /// behind what the backup holds it is wrong; if only it goes on, a second restore still comes after the first. Below
 /// 2^53 until the year 2255, so that programs which keep numbers as doubles can compare the tokens.
 fn beyond(last: i64, now: Timestamp) -> Option<i64> {
-    if now.0 > last {
-        Some(now.0)
+    if now.as_micros() > last {
+        Some(now.as_micros())
     } else {
-        last.checked_add(RAISE)?.checked_add(now.0.saturating_sub(BEFORE_ALL).max(0))
+        last.checked_add(RAISE)?.checked_add(now.as_micros().saturating_sub(BEFORE_ALL).max(0))
     }
 }
 
@@ -297,7 +297,7 @@ mod tests {
             (i64::MAX - 1, NOW, None),
         ];
         for (last, now, expected) in cases {
-            assert_eq!(beyond(last, Timestamp(now)), expected, "{last} at {now}");
+            assert_eq!(beyond(last, Timestamp::from_micros(now)), expected, "{last} at {now}");
         }
     }
 }

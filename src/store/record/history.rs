@@ -22,7 +22,7 @@ pub fn encode_history(event: &HistoryEvent) -> Vec<u8> {
         Happened::RetryScheduled { attempt, failure, due_at } => Row::RetryScheduled(disk::RetryScheduled {
             attempt: *attempt,
             failure: failure.as_deref().map(failure_to_disk),
-            due_at: due_at.0,
+            due_at: due_at.as_micros(),
         }),
         Happened::EventRaised { sequence, name, input } => {
             let (input, omitted_input_bytes) = match input {
@@ -39,7 +39,7 @@ pub fn encode_history(event: &HistoryEvent) -> Vec<u8> {
         Happened::ExecutionSuspended { reason: why } => Row::ExecutionSuspended(reason(why)),
         Happened::ExecutionResumed { reason: why } => Row::ExecutionResumed(reason(why)),
     };
-    disk::HistoryEvent { at: event.at.0, happened: Some(happened) }.encode_to_vec()
+    disk::HistoryEvent { at: event.at.as_micros(), happened: Some(happened) }.encode_to_vec()
 }
 
 /// An event that a Durable Task execution has noted, in that protocol's bytes.
@@ -81,7 +81,7 @@ fn native(at: i64, happened: Row) -> Result<HistoryEvent, Undecodable> {
         Row::RetryScheduled(retry) => Happened::RetryScheduled {
             attempt: retry.attempt,
             failure: retry.failure.map(failure_from_disk).map(Arc::new),
-            due_at: Timestamp(retry.due_at),
+            due_at: Timestamp::from_micros(retry.due_at),
         },
         Row::EventRaised(raised) => Happened::EventRaised {
             sequence: raised.sequence,
@@ -94,5 +94,5 @@ fn native(at: i64, happened: Row) -> Result<HistoryEvent, Undecodable> {
         Row::ExecutionSuspended(why) => Happened::ExecutionSuspended { reason: why.reason.into() },
         Row::ExecutionResumed(why) => Happened::ExecutionResumed { reason: why.reason.into() },
     };
-    Ok(HistoryEvent { at: Timestamp(at), happened })
+    Ok(HistoryEvent { at: Timestamp::from_micros(at), happened })
 }

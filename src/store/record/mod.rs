@@ -65,7 +65,7 @@ pub fn encode_instance(key: &InstanceKey, instance: &Instance) -> Vec<u8> {
         }),
         inbox_after: instance.inbox_after,
         inbox_last: instance.inbox_last,
-        purged: instance.purged.map(|purged| disk::Purged { forget_at: purged.forget_at.map(|at| at.0) }),
+        purged: instance.purged.map(|purged| disk::Purged { forget_at: purged.forget_at.map(|at| at.as_micros()) }),
         queued_starts: instance.queue.len(),
         former_outputs: instance.former_outputs.iter().map(|row| row.0).collect(),
         turns: instance.turns.as_deref().map(turn::turns_to_disk),
@@ -94,7 +94,7 @@ pub fn decode_instance(arrival: Arrival, bytes: &[u8], now: Now) -> Result<(Inst
         former_outputs: record.former_outputs.into_iter().map(Revision).collect(),
         turns: record.turns.map(turn::turns_from_disk).map(Box::new),
         turn_held: None,
-        purged: record.purged.map(|purged| Purged { forget_at: purged.forget_at.map(Steady) }),
+        purged: record.purged.map(|purged| Purged { forget_at: purged.forget_at.map(Steady::from_micros) }),
     };
     Ok((key, instance))
 }
@@ -105,7 +105,7 @@ pub fn encode_transition(view: &View) -> Vec<u8> {
         fencing_token: view.fencing_token.0,
         execution: Some(execution_to_disk(&view.execution)),
         worker: view.worker.as_ref().map(Name::to_string).unwrap_or_default(),
-        lease_expires_at: view.lease_expires_at.map(|at| at.0),
+        lease_expires_at: view.lease_expires_at.map(|at| at.as_micros()),
         queued_starts: view.queued_starts,
     }
     .encode_to_vec()
@@ -119,7 +119,7 @@ pub fn decode_transition(key: &InstanceKey, sequence: u64, bytes: &[u8]) -> Resu
         fencing_token: Revision(row.fencing_token),
         execution: execution_from_disk(present(row.execution, "execution")?)?,
         worker: Some(row.worker).filter(|worker| !worker.is_empty()).map(|worker| name(&worker)).transpose()?,
-        lease_expires_at: row.lease_expires_at.map(Timestamp),
+        lease_expires_at: row.lease_expires_at.map(Timestamp::from_micros),
         queued_starts: row.queued_starts,
         queue_position: 0,
         purged: false,
@@ -131,7 +131,7 @@ pub fn encode_event(name: &Name, input: Option<&Payload>, raised_at: Timestamp) 
     disk::ExternalEvent {
         name: name.to_string(),
         input: input.map(|input| input.to_string()),
-        raised_at: raised_at.0,
+        raised_at: raised_at.as_micros(),
         task_ended: None,
     }
     .encode_to_vec()
@@ -139,7 +139,7 @@ pub fn encode_event(name: &Name, input: Option<&Payload>, raised_at: Timestamp) 
 
 pub fn decode_event(sequence: u64, bytes: &[u8]) -> Result<InboxEvent, Undecodable> {
     let row = disk::ExternalEvent::decode(bytes).map_err(undecodable)?;
-    Ok(InboxEvent { sequence, name: row.name, input: row.input, raised_at: Timestamp(row.raised_at) })
+    Ok(InboxEvent { sequence, name: row.name, input: row.input, raised_at: Timestamp::from_micros(row.raised_at) })
 }
 
 pub fn encode_request(remembered: &Remembered) -> Vec<u8> {
@@ -154,7 +154,7 @@ pub fn encode_request(remembered: &Remembered) -> Vec<u8> {
             Outcome::Coalesced => 5,
         },
         execution: remembered.execution.0.to_vec(),
-        accepted_at: remembered.accepted_at.0,
+        accepted_at: remembered.accepted_at.as_micros(),
     }
     .encode_to_vec()
 }
@@ -173,7 +173,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<Remembered, Undecodable> {
             other => return Err(unknown("outcome", other)),
         },
         execution: ExecutionId(sixteen(&row.execution, "execution")?),
-        accepted_at: Steady(row.accepted_at),
+        accepted_at: Steady::from_micros(row.accepted_at),
     })
 }
 
@@ -190,10 +190,10 @@ fn execution_to_disk(execution: &Execution) -> disk::Execution {
             WorkerKind::DurableTask => 3,
         },
         status: status_to_disk(execution.status),
-        created_at: execution.created_at.0,
-        started_at: execution.started_at.map(|at| at.0),
-        last_updated_at: execution.last_updated_at.0,
-        completed_at: execution.completed_at.map(|at| at.0),
+        created_at: execution.created_at.as_micros(),
+        started_at: execution.started_at.map(|at| at.as_micros()),
+        last_updated_at: execution.last_updated_at.as_micros(),
+        completed_at: execution.completed_at.map(|at| at.as_micros()),
         input: execution.input.map_or(0, |row| row.0),
         output: execution.output.map_or(0, |row| row.0),
         custom_status: execution.custom_status.map_or(0, |row| row.0),
@@ -209,14 +209,14 @@ fn execution_to_disk(execution: &Execution) -> disk::Execution {
         }),
         start_deadline: spec.start_deadline.map(Span::as_micros),
         run_timeout: spec.run_timeout.map(Span::as_micros),
-        start_by: execution.start_by.map(|due| due.0),
-        run_until: execution.run_until.map(|due| due.0),
-        retry_at: execution.retry_at.map(|due| due.0),
+        start_by: execution.start_by.map(|due| due.as_micros()),
+        run_until: execution.run_until.map(|due| due.as_micros()),
+        retry_at: execution.retry_at.map(|due| due.as_micros()),
         resumes_as: execution.resumes_as.map_or(0, status_to_disk),
-        scheduled: execution.scheduled.map(|due| due.0),
+        scheduled: execution.scheduled.map(|due| due.as_micros()),
         start_left: execution.start_left.map(Span::as_micros),
         history: execution.history,
-        start_at: spec.start_at.map(|at| at.0),
+        start_at: spec.start_at.map(|at| at.as_micros()),
         parent: spec.parent.as_deref().map(turn::parent_to_disk),
         trace: spec.trace.as_deref().map(<[u8]>::to_vec),
     }
@@ -242,7 +242,7 @@ fn execution_from_disk(row: disk::Execution) -> Result<Execution, Undecodable> {
         },
         start_deadline: row.start_deadline.map(Span::from_micros),
         run_timeout: row.run_timeout.map(Span::from_micros),
-        start_at: row.start_at.map(Timestamp),
+        start_at: row.start_at.map(Timestamp::from_micros),
         parent: row.parent.map(turn::parent_from_disk).transpose()?.map(Arc::new),
         trace: row.trace.map(Arc::from),
     };
@@ -251,10 +251,10 @@ fn execution_from_disk(row: disk::Execution) -> Result<Execution, Undecodable> {
         id: ExecutionId(sixteen(&row.id, "execution id")?),
         spec: Arc::new(spec),
         status: status_from_disk(row.status)?,
-        created_at: Timestamp(row.created_at),
-        started_at: row.started_at.map(Timestamp),
-        last_updated_at: Timestamp(row.last_updated_at),
-        completed_at: row.completed_at.map(Timestamp),
+        created_at: Timestamp::from_micros(row.created_at),
+        started_at: row.started_at.map(Timestamp::from_micros),
+        last_updated_at: Timestamp::from_micros(row.last_updated_at),
+        completed_at: row.completed_at.map(Timestamp::from_micros),
         input: payload(row.input),
         output: payload(row.output),
         custom_status: payload(row.custom_status),
@@ -264,11 +264,11 @@ fn execution_from_disk(row: disk::Execution) -> Result<Execution, Undecodable> {
             .map(|reason| Arc::from(reason.as_str())),
         attempt: row.attempt,
         accepted_attempts: row.accepted_attempts,
-        start_by: row.start_by.map(Steady),
-        run_until: row.run_until.map(Steady),
-        retry_at: row.retry_at.map(Steady),
+        start_by: row.start_by.map(Steady::from_micros),
+        run_until: row.run_until.map(Steady::from_micros),
+        retry_at: row.retry_at.map(Steady::from_micros),
         resumes_as: (row.resumes_as != 0).then(|| status_from_disk(row.resumes_as)).transpose()?,
-        scheduled: row.scheduled.map(Steady),
+        scheduled: row.scheduled.map(Steady::from_micros),
         start_left: row.start_left.map(Span::from_micros),
         history: row.history,
     })

@@ -56,7 +56,7 @@ pub struct Letter {
 pub(super) fn turns_to_disk(turns: &Turns) -> disk::Turns {
     disk::Turns {
         begun: turns.begun,
-        last_began_at: turns.last_began_at.map(|at| at.0),
+        last_began_at: turns.last_began_at.map(|at| at.as_micros()),
         trace: turns.trace.as_deref().map(<[u8]>::to_vec),
         history_base: turns.history_base,
     }
@@ -66,7 +66,7 @@ pub(super) fn turns_from_disk(row: disk::Turns) -> Turns {
     let mut turns = Turns::default();
     turns.begun = row.begun;
     turns.history_base = row.history_base;
-    turns.last_began_at = row.last_began_at.map(Timestamp);
+    turns.last_began_at = row.last_began_at.map(Timestamp::from_micros);
     turns.trace = row.trace.map(Arc::from);
     turns
 }
@@ -97,7 +97,7 @@ pub fn encode_task(task: &Task) -> Vec<u8> {
         TaskKind::Activity { name, version, row } => {
             Kind::Activity(disk::Activity { name: name.to_string(), version: version.clone(), row: *row })
         }
-        TaskKind::Timer { fire_at } => Kind::Timer(disk::Timer { fire_at: fire_at.0 }),
+        TaskKind::Timer { fire_at } => Kind::Timer(disk::Timer { fire_at: fire_at.as_micros() }),
         TaskKind::Child { instance, ended } => {
             Kind::Child(disk::Child { instance_id: instance.as_str().into(), ended: *ended })
         }
@@ -112,7 +112,7 @@ pub fn decode_task(bytes: &[u8]) -> Result<Task, Undecodable> {
         Kind::Activity(activity) => {
             TaskKind::Activity { name: name(&activity.name)?, version: activity.version, row: activity.row }
         }
-        Kind::Timer(timer) => TaskKind::Timer { fire_at: Timestamp(timer.fire_at) },
+        Kind::Timer(timer) => TaskKind::Timer { fire_at: Timestamp::from_micros(timer.fire_at) },
         Kind::Child(child) => TaskKind::Child { instance: instance_id(&child.instance_id)?, ended: child.ended },
     };
     Ok(Task { id: row.id, kind })
@@ -126,7 +126,7 @@ pub fn encode_outcome(execution: ExecutionId, task: &Task, outcome: &TaskOutcome
         event_type: Some(event_type(task, outcome)),
     };
     let ended = disk::TaskEnded { execution: execution.0.to_vec(), event: event.encode_to_vec() };
-    disk::ExternalEvent { raised_at: now.wall.0, task_ended: Some(ended), ..Default::default() }.encode_to_vec()
+    disk::ExternalEvent { raised_at: now.wall.as_micros(), task_ended: Some(ended), ..Default::default() }.encode_to_vec()
 }
 
 fn event_type(task: &Task, outcome: &TaskOutcome) -> dt::history_event::EventType {
@@ -199,15 +199,15 @@ pub fn sent_event(event: &[u8]) -> Result<Option<i32>, Undecodable> {
 }
 
 fn timestamp(at: Timestamp) -> prost_types::Timestamp {
-    let nanos = at.0.rem_euclid(1_000_000) * 1_000;
-    prost_types::Timestamp { seconds: at.0.div_euclid(1_000_000), nanos: i32::try_from(nanos).unwrap_or(0) }
+    let nanos = at.as_micros().rem_euclid(1_000_000) * 1_000;
+    prost_types::Timestamp { seconds: at.as_micros().div_euclid(1_000_000), nanos: i32::try_from(nanos).unwrap_or(0) }
 }
 
 pub fn decode_incoming(bytes: &[u8]) -> Result<Incoming, Undecodable> {
     let row = disk::ExternalEvent::decode(bytes).map_err(undecodable)?;
     match row.task_ended {
         Some(ended) => Ok(Incoming::TaskEnded { execution: execution_id(&ended.execution)?, event: ended.event }),
-        None => Ok(Incoming::Raised { name: row.name, input: row.input, raised_at: Timestamp(row.raised_at) }),
+        None => Ok(Incoming::Raised { name: row.name, input: row.input, raised_at: Timestamp::from_micros(row.raised_at) }),
     }
 }
 

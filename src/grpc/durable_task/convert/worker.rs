@@ -180,7 +180,7 @@ fn fire_at(event: &pb::HistoryEvent) -> Option<Timestamp> {
 /// No earlier than what was asked for.
 pub fn rounded_up(at: &prost_types::Timestamp) -> Timestamp {
     let micros = i64::from(at.nanos).saturating_add(999) / 1_000;
-    Timestamp(at.seconds.saturating_mul(1_000_000).saturating_add(micros))
+    Timestamp::from_micros(at.seconds.saturating_mul(1_000_000).saturating_add(micros))
 }
 
 /// An activity, from the event that schedules it.

@@ -41,7 +41,7 @@ fn key() -> InstanceKey {
 }
 
 fn instance() -> Instance {
-    Instance::create(Arrival(1), EXECUTION, &spec(), false, Revision(1), NOW)
+    Instance::create(Arrival(1), EXECUTION, &spec(), None, Revision(1), NOW)
 }
 
 fn start(conflict_policy: ConflictPolicy) -> Command {
@@ -87,7 +87,7 @@ fn suspend(bencher: Bencher) {
 #[divan::bench]
 fn create(bencher: Bencher) {
     let spec = spec();
-    bencher.bench(|| Instance::create(Arrival(1), EXECUTION, black_box(&spec), false, Revision(1), NOW));
+    bencher.bench(|| Instance::create(Arrival(1), EXECUTION, black_box(&spec), None, Revision(1), NOW));
 }
 
 #[divan::bench]

@@ -248,7 +248,7 @@ fn revisions_rise_with_every_restore() {
     let begun = first.revision;
     assert!(begun > Revision(100));
     (101..200).for_each(|arrival| commit(&store, &mut first, arrival));
-    let (_, second) = restored_at("second", Timestamp::from_micros(NOW.0 + 1_000_000));
+    let (_, second) = restored_at("second", Timestamp::from_micros(NOW.as_micros() + 1_000_000));
     assert!(second.revision > first.revision);
 
     // A clock that is behind what the backup holds.

@@ -73,7 +73,7 @@ fn fill(store: &Embedded, instances: u64) {
             batch.revision = Revision(batch.revision.0 + 1);
             batch.revision
         };
-        let mut instance = Instance::create(arrival, execution, spec, false, next(), now);
+        let mut instance = Instance::create(arrival, execution, spec, None, next(), now);
         if number <= instances / 2 {
             let ended =
                 Event::ExecutionTerminated { reason: "".into(), output: None, cancellation: Cancellation::Terminated };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     event::{Event, LeaseEnd},
-    ids::{Arrival, ClaimId, ExecutionId, Name, Revision},
+    ids::{Arrival, ClaimId, ExecutionId, Name, PayloadRow, Revision},
     instance::Instance,
     lease::{Cancellation, Proof},
     status::{News, Spec},
@@ -84,7 +84,7 @@ pub struct Run {
     pub proof: Proof,
     pub execution: ExecutionId,
     pub spec: Arc<Spec>,
-    pub input: Option<Revision>,
+    pub input: Option<PayloadRow>,
     pub attempt: u32,
     /// What people are shown for the end of the run's time: the same for every attempt.
     pub deadline: Option<Timestamp>,

@@ -1,6 +1,6 @@
 //! Names and numbers that identify things. Whoever holds one holds a valid one.
 
-use std::{borrow::Borrow, fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, num::NonZeroU64, sync::Arc};
 
 use super::limits;
 
@@ -10,6 +10,10 @@ pub struct Revision(pub u64);
 
 /// The number of a grant: a revision, so it only ever rises for one instance id.
 pub type FencingToken = Revision;
+
+/// The row that holds a payload: the revision that wrote it, which is never zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PayloadRow(NonZeroU64);
 
 /// The integer that an instance gets when it is created; the store's rows hang on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +57,22 @@ pub struct Name(Arc<str>);
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl PayloadRow {
+    /// Nothing for zero.
+    pub fn new(number: u64) -> Option<PayloadRow> {
+        NonZeroU64::new(number).map(PayloadRow)
+    }
+
+    /// Of a payload that is written with this revision, if there is one.
+    pub fn of<T>(payload: Option<&T>, revision: Revision) -> Option<PayloadRow> {
+        payload.and_then(|_| PayloadRow::new(revision.0))
+    }
+
+    pub fn number(self) -> u64 {
+        self.0.get()
     }
 }
 

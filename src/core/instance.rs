@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     event::{Event, LeaseEnd},
-    ids::{Arrival, CompletionToken, ExecutionId, FencingToken, InstanceKey, Revision},
+    ids::{Arrival, CompletionToken, ExecutionId, FencingToken, InstanceKey, PayloadRow, Revision},
     lease::{Cancellation, FinalReport, Lease, NotHeld, Proof},
     limits,
     policy::WorkerKind,
     queue::{Queue, QueuedStart},
+    rare::Rare,
     request::Memory,
     status::{Execution, Spec, Status, View},
     time::{Now, Steady, Timestamp},
@@ -29,8 +30,8 @@ pub struct Instance {
     /// The token of its newest grant; zero before the first.
     pub fencing_token: FencingToken,
     pub execution: Execution,
-    pub lease: Option<Lease>,
-    pub last_report: Option<FinalReport>,
+    pub lease: Option<Box<Lease>>,
+    pub last_report: Option<Box<FinalReport>>,
     /// The events that are not acknowledged have the numbers `inbox_after + 1 ..= inbox_last`.
     pub inbox_after: u64,
     pub inbox_last: u64,
@@ -41,7 +42,7 @@ pub struct Instance {
     /// The turn that a worker has. Soft state: after a restart it is handed out again.
     pub turn_held: Option<CompletionToken>,
     /// The rows that hold the outputs of former executions, the oldest first.
-    pub former_outputs: Vec<Revision>,
+    pub former_outputs: Rare<Vec<PayloadRow>>,
     /// It was purged: callers don't find it. What is left of it are its lease and its remembered requests.
     pub purged: Option<Purged>,
 }
@@ -59,11 +60,11 @@ impl Instance {
         arrival: Arrival,
         execution: ExecutionId,
         spec: &Arc<Spec>,
-        has_input: bool,
+        input: Option<PayloadRow>,
         revision: Revision,
         now: Now,
     ) -> Instance {
-        let mut execution = Execution::begin(execution, spec, has_input.then_some(revision), now.wall);
+        let mut execution = Execution::begin(execution, spec, input, now.wall);
         execution.schedule(now);
         execution.await_grant(now.steady);
         Instance {
@@ -81,7 +82,7 @@ impl Instance {
             queue: Queue::default(),
             turns: None,
             turn_held: None,
-            former_outputs: Vec::new(),
+            former_outputs: Rare::default(),
             purged: None,
         }
     }
@@ -104,7 +105,7 @@ impl Instance {
         self.sequence += u64::from(Mutant::SkipSequence.is_on() && matches!(event, Event::ExecutionContinued { .. }));
         match event {
             Event::ExecutionStarted { execution, spec, input } => {
-                let input = input.as_ref().map(|_| revision);
+                let input = PayloadRow::of(input.as_ref(), revision);
                 self.begin(Execution::begin(*execution, spec, input, at), revision, now);
             }
             Event::ExecutionRestarted { execution } => {
@@ -128,12 +129,12 @@ impl Instance {
                 ticket: revision,
                 execution: *execution,
                 spec: Arc::clone(spec),
-                input: input.as_ref().map(|_| revision),
+                input: PayloadRow::of(input.as_ref(), revision),
                 coalesces: *coalesces,
                 queued_at: now.wall,
             }),
             Event::StartCoalesced { execution, spec, input } => {
-                self.queue.replace(*execution, spec, input.as_ref().map(|_| revision), now.wall);
+                self.queue.replace(*execution, spec, PayloadRow::of(input.as_ref(), revision), now.wall);
             }
             Event::StartWithdrawn { execution, .. } => self.queue.remove(*execution),
             Event::StartDue => {
@@ -145,7 +146,7 @@ impl Instance {
             Event::RunGranted { claim, worker, ttl } => {
                 let is_new = self.fencing_token == Revision(0) || !Mutant::ReuseToken.is_on();
                 self.fencing_token = if is_new { revision } else { self.fencing_token };
-                self.lease = Some(Lease {
+                self.lease = Some(Box::new(Lease {
                     token: self.fencing_token,
                     claim: *claim,
                     worker: worker.clone(),
@@ -154,7 +155,7 @@ impl Instance {
                     accepted: false,
                     cancelled: None,
                     expires_at: now.steady + *ttl,
-                });
+                }));
                 self.execution.granted(at, now.steady);
             }
             Event::RunAccepted => {
@@ -171,7 +172,7 @@ impl Instance {
                 }
             }
             Event::ProgressReported { custom_status } => {
-                self.execution.custom_status = custom_status.as_ref().map(|_| revision);
+                self.execution.custom_status = PayloadRow::of(custom_status.as_ref(), revision);
                 self.execution.last_updated_at = at;
             }
             Event::EventRaised { .. } => self.inbox_last += 1,
@@ -179,7 +180,7 @@ impl Instance {
             Event::LeaseEnded(end) => {
                 self.lease = None;
                 if let (LeaseEnd::Reported(report), false) = (end, Mutant::UnrememberReport.is_on()) {
-                    self.last_report = Some(*report);
+                    self.last_report = Some(Box::new(*report));
                 }
                 self.await_grant(now.steady);
             }
@@ -195,7 +196,7 @@ impl Instance {
                 self.await_grant(now.steady);
             }
             Event::ExecutionCompleted { output } => {
-                self.execution.output = output.as_ref().map(|_| revision);
+                self.execution.output = PayloadRow::of(output.as_ref(), revision);
                 self.execution.failure = None;
                 self.end(Status::Completed, at, None);
             }
@@ -204,13 +205,13 @@ impl Instance {
                 self.end(Status::Failed, at, Some(Cancellation::TimedOut));
             }
             Event::ExecutionTerminated { reason, output, cancellation } => {
-                self.execution.output = output.as_ref().map(|_| revision);
+                self.execution.output = PayloadRow::of(output.as_ref(), revision);
                 self.execution.termination_reason = Some(Arc::clone(reason));
                 self.execution.failure = None;
                 self.end(Status::Terminated, at, Some(*cancellation));
             }
             Event::ExecutionContinued { execution, input } => {
-                let input = input.as_ref().map(|_| revision);
+                let input = PayloadRow::of(input.as_ref(), revision);
                 let suspended = self.execution.resumes_as.is_some();
                 self.execution = Execution::begin(*execution, &self.execution.spec, input, at);
                 self.execution.status = if suspended { Status::Suspended } else { Status::Running };
@@ -240,7 +241,7 @@ impl Instance {
             }
             Event::MessageSent(_) => {}
             Event::ExecutionRenewed { execution, spec, input, carried } => {
-                let input = input.as_ref().map(|_| revision);
+                let input = PayloadRow::of(input.as_ref(), revision);
                 self.execution = self.execution.renewed(*execution, spec, input, at);
                 self.turns = self.turns.as_deref().map(Turns::renewed).map(Box::new);
                 // What is carried over comes first: it takes the numbers of what was read last.
@@ -253,7 +254,7 @@ impl Instance {
             Event::InstancePurged { forget_at } => {
                 self.turns = None;
                 self.purged = Some(Purged { forget_at: *forget_at });
-                self.former_outputs = Vec::new();
+                self.former_outputs = Rare::default();
                 self.execution.forget();
                 if forget_at.is_none() {
                     self.memory = Memory::default();
@@ -277,8 +278,12 @@ impl Instance {
             self.sequence = 1;
         } else {
             let obsolete = self.obsolete_output().is_some();
-            self.former_outputs.drain(..usize::from(obsolete));
-            self.former_outputs.extend(self.execution.output);
+            if let Some(output) = self.execution.output {
+                self.former_outputs.change(|former| {
+                    former.drain(..usize::from(obsolete));
+                    former.push(output);
+                });
+            }
         }
         self.execution = execution;
         self.turns = None;
@@ -288,9 +293,9 @@ impl Instance {
     }
 
     /// The output that is no longer kept once another execution begins.
-    pub fn obsolete_output(&self) -> Option<Revision> {
-        let full = self.former_outputs.len() >= limits::FORMER_OUTPUTS_KEPT;
-        self.former_outputs.first().filter(|_| full && self.execution.output.is_some()).copied()
+    pub fn obsolete_output(&self) -> Option<PayloadRow> {
+        let full = self.former_outputs.get().filter(|former| former.len() >= limits::FORMER_OUTPUTS_KEPT)?;
+        full.first().filter(|_| self.execution.output.is_some()).copied()
     }
 
     /// Its start deadline runs from when it could be handed out.
@@ -314,7 +319,7 @@ impl Instance {
 
     /// Renews the lease, if it still stands. Soft state: nothing of it is durable.
     pub fn renew(&mut self, proof: Proof, now: Steady) -> Result<(), NotHeld> {
-        if self.last_report.is_some_and(|report| report.proof == proof) {
+        if self.last_report.as_ref().is_some_and(|report| report.proof == proof) {
             return Err(NotHeld::Reported);
         }
         let lease = self.lease.as_mut().ok_or(NotHeld::Lost)?;
@@ -354,7 +359,7 @@ impl Instance {
     }
 
     fn awaits_worker(&self) -> bool {
-        let stands = |lease: &Lease| lease.cancelled.is_none() || !Mutant::SkipLeaseWait.is_on();
+        let stands = |lease: &Box<Lease>| lease.cancelled.is_none() || !Mutant::SkipLeaseWait.is_on();
         let execution = &self.execution;
         self.is_there()
             && (matches!(execution.status, Status::Pending | Status::Running)
@@ -431,7 +436,7 @@ impl Execution {
         Execution::begin(id, spec, None, Timestamp::from_micros(0))
     }
 
-    fn begin(id: ExecutionId, spec: &Arc<Spec>, input: Option<Revision>, at: Timestamp) -> Execution {
+    fn begin(id: ExecutionId, spec: &Arc<Spec>, input: Option<PayloadRow>, at: Timestamp) -> Execution {
         Execution {
             id,
             spec: Arc::clone(spec),
@@ -531,7 +536,7 @@ impl Execution {
     }
 
     /// What the orchestrator goes on as: callers see the same instance run on.
-    fn renewed(&self, id: ExecutionId, spec: &Arc<Spec>, input: Option<Revision>, at: Timestamp) -> Execution {
+    fn renewed(&self, id: ExecutionId, spec: &Arc<Spec>, input: Option<PayloadRow>, at: Timestamp) -> Execution {
         Execution {
             status: self.status,
             resumes_as: self.resumes_as,

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod partitioning;
 pub mod policy;
 pub mod queue;
+pub mod rare;
 pub mod rejection;
 pub mod request;
 pub mod status;

@@ -3,7 +3,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    ids::{ExecutionId, Revision},
+    ids::{ExecutionId, PayloadRow, Revision},
+    rare::Rare,
     status::Spec,
     time::Timestamp,
 };
@@ -17,7 +18,7 @@ pub struct QueuedStart {
     pub execution: ExecutionId,
     pub spec: Arc<Spec>,
     /// The row that holds the input.
-    pub input: Option<Revision>,
+    pub input: Option<PayloadRow>,
     /// Whether further starts may take its place.
     pub coalesces: bool,
     pub queued_at: Timestamp,
@@ -25,33 +26,33 @@ pub struct QueuedStart {
 
 /// The starts that wait, first come first served.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct Queue(VecDeque<QueuedStart>);
+pub struct Queue(Rare<VecDeque<QueuedStart>>);
 
 impl Queue {
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.get().is_none()
     }
 
     pub fn len(&self) -> u32 {
-        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.0.get().map_or(0, VecDeque::len)).unwrap_or(u32::MAX)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &QueuedStart> {
-        self.0.iter()
+        self.0.into_iter()
     }
 
     pub fn first(&self) -> Option<&QueuedStart> {
-        self.0.front()
+        self.0.get()?.front()
     }
 
     /// The start that coalesces, if one waits.
     pub fn coalescing(&self) -> Option<&QueuedStart> {
-        self.0.iter().find(|start| start.coalesces)
+        self.iter().find(|start| start.coalesces)
     }
 
     /// The start and its place, from 1.
     pub fn find(&self, execution: ExecutionId) -> Option<(u32, &QueuedStart)> {
-        (1..).zip(&self.0).find(|(_, start)| start.execution == execution)
+        (1..).zip(self.iter()).find(|(_, start)| start.execution == execution)
     }
 
     /// The place of the start, from 1; 0 if it does not wait.
@@ -60,35 +61,31 @@ impl Queue {
     }
 
     pub fn push(&mut self, start: QueuedStart) {
-        self.0.push_back(start);
+        self.0.change(|starts| starts.push_back(start));
     }
 
-    pub fn replace(&mut self, execution: ExecutionId, spec: &Arc<Spec>, input: Option<Revision>, at: Timestamp) {
+    pub fn replace(&mut self, execution: ExecutionId, spec: &Arc<Spec>, input: Option<PayloadRow>, at: Timestamp) {
         if Mutant::CoalesceOldestWins.is_on() {
             return;
         }
-        if let Some(start) = self.0.iter_mut().find(|start| start.execution == execution) {
-            start.spec = Arc::clone(spec);
-            start.input = input;
-            start.queued_at = at;
-        }
+        self.0.change(|starts| {
+            if let Some(start) = starts.iter_mut().find(|start| start.execution == execution) {
+                start.spec = Arc::clone(spec);
+                start.input = input;
+                start.queued_at = at;
+            }
+        });
     }
 
     pub fn remove(&mut self, execution: ExecutionId) {
-        self.0.retain(|start| start.execution != execution || Mutant::StartWithdrawn.is_on());
-        self.shrink();
+        self.0.change(|starts| {
+            starts.retain(|start| start.execution != execution || Mutant::StartWithdrawn.is_on());
+        });
     }
 
     pub fn pop(&mut self) -> Option<QueuedStart> {
-        let first = if Mutant::DequeueFromBack.is_on() { self.0.pop_back() } else { self.0.pop_front() };
-        self.shrink();
-        first
-    }
-
-    /// Idle instances are many, and few of them have a queue.
-    fn shrink(&mut self) {
-        if self.0.is_empty() {
-            self.0 = VecDeque::new();
-        }
+        self.0.change(|starts| {
+            if Mutant::DequeueFromBack.is_on() { starts.pop_back() } else { starts.pop_front() }
+        })
     }
 }

@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{
     ids::{ExecutionId, Revision},
+    rare::Rare,
     time::{Span, Steady},
 };
 
@@ -40,7 +41,7 @@ pub struct Remembered {
 
 /// The remembered starts of one instance, the oldest first, each with the revision at which it was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Memory(VecDeque<(Revision, Remembered)>);
+pub struct Memory(Rare<VecDeque<(Revision, Remembered)>>);
 
 /// A digest over the parts of a content, each kept apart from the next.
 #[derive(Default)]
@@ -49,32 +50,37 @@ pub struct Digest(Xxh3);
 impl Memory {
     /// The start with this request id, unless it is older than the request says to remember.
     pub fn find(&self, request: &Request, now: Steady) -> Option<&Remembered> {
-        self.0.iter().rev().map(|(_, r)| r).find(|r| r.id == request.id && !is_over(r, request.remember, now))
+        let newest_first = self.0.get().into_iter().flat_map(|all| all.iter().rev());
+        newest_first.map(|(_, r)| r).find(|r| r.id == request.id && !is_over(r, request.remember, now))
     }
 
     /// The newest of those to be forgotten before one more is remembered: too old, or too many.
     pub fn to_forget(&self, remember: Span, max: usize, now: Steady) -> Option<Revision> {
-        let old = self.0.iter().take_while(|(_, r)| is_over(r, remember, now)).count();
-        let many = (self.0.len() + 1).saturating_sub(max);
-        old.max(many).checked_sub(1).and_then(|last| self.0.get(last)).map(|(revision, _)| *revision)
+        let all = self.0.get()?;
+        let old = all.iter().take_while(|(_, r)| is_over(r, remember, now)).count();
+        let many = (all.len() + 1).saturating_sub(max);
+        old.max(many).checked_sub(1).and_then(|last| all.get(last)).map(|(revision, _)| *revision)
     }
 
     /// When the newest is forgotten; nothing if there is none.
     pub fn forgotten_at(&self, remember: Span) -> Option<Steady> {
-        self.0.back().map(|(_, newest)| newest.accepted_at + remember)
+        self.0.get()?.back().map(|(_, newest)| newest.accepted_at + remember)
     }
 
     pub fn remember(&mut self, revision: Revision, remembered: Remembered) {
-        self.0.push_back((revision, remembered));
+        self.0.change(|all| {
+            // Most remember but one.
+            all.reserve_exact(usize::from(all.is_empty()));
+            all.push_back((revision, remembered));
+        });
     }
 
     pub fn forget(&mut self, through: Revision) {
-        while self.0.front().is_some_and(|(revision, _)| *revision <= through) {
-            self.0.pop_front();
-        }
-        if self.0.is_empty() {
-            self.0 = VecDeque::new();
-        }
+        self.0.change(|all| {
+            while all.front().is_some_and(|(revision, _)| *revision <= through) {
+                all.pop_front();
+            }
+        });
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    ids::{Arrival, ExecutionId, FencingToken, InstanceKey, Name, Revision},
+    ids::{Arrival, ExecutionId, FencingToken, InstanceKey, Name, PayloadRow, Revision},
     policy::{RetryPolicy, WorkerKind},
     time::{Span, Steady, Timestamp},
     turn::Parent,
@@ -60,9 +60,9 @@ pub struct Execution {
     pub last_updated_at: Timestamp,
     pub completed_at: Option<Timestamp>,
     /// The rows that hold the payloads.
-    pub input: Option<Revision>,
-    pub output: Option<Revision>,
-    pub custom_status: Option<Revision>,
+    pub input: Option<PayloadRow>,
+    pub output: Option<PayloadRow>,
+    pub custom_status: Option<PayloadRow>,
     /// Of the execution if it is Failed, else of its latest attempt.
     pub failure: Option<Arc<Failure>>,
     pub termination_reason: Option<Arc<str>>,

@@ -6,7 +6,7 @@ use super::{Engine, Refusal, Shared, query::read_payload};
 use crate::{
     core::{
         history::{Happened, HistoryEvent},
-        ids::{Arrival, ExecutionId, InstanceKey, Name, Revision},
+        ids::{Arrival, ExecutionId, InstanceKey, Name, PayloadRow},
         instance::Instance,
         limits,
         rejection::Rejection,
@@ -232,7 +232,7 @@ impl History {
         Ok((0, Next::Nothing, vec![Chapter { number: execution.history + 1, at, what }]))
     }
 
-    async fn payload(&self, row: Option<Revision>) -> Result<Option<String>, Refusal> {
+    async fn payload(&self, row: Option<PayloadRow>) -> Result<Option<String>, Refusal> {
         let Some(row) = row else { return Ok(None) };
         let arrival = self.arrival;
         self.shared.read(move |store| read_payload(store, arrival, row)).await

@@ -61,7 +61,7 @@ impl<'a> Journal<'a> {
             Event::ExecutionDequeued => {
                 self.replace_execution(before, Kept::Nothing);
                 if let Some(first) = before.and_then(|instance| instance.queue.first()) {
-                    self.delete(Table::Queue, first.ticket);
+                    self.delete(Table::Queue, first.ticket.0);
                 }
             }
             Event::StartQueued { input, .. } => self.payload(input.as_ref(), revision),
@@ -75,7 +75,7 @@ impl<'a> Journal<'a> {
             }
             Event::ProgressReported { custom_status } => {
                 if let Some(old) = before.and_then(|instance| instance.execution.custom_status) {
-                    self.delete(Table::Payload, old);
+                    self.delete(Table::Payload, old.number());
                 }
                 self.payload(custom_status.as_ref(), revision);
             }
@@ -188,7 +188,7 @@ impl<'a> Journal<'a> {
         // Its output stays a while, for whoever waited for it.
         let obsolete_output = instance.obsolete_output().filter(|_| kept != Kept::CustomStatus);
         for row in [input, custom_status, obsolete_output].into_iter().flatten() {
-            self.delete(Table::Payload, row);
+            self.delete(Table::Payload, row.number());
         }
         if execution.history > 0 {
             self.delete_through(Table::History, execution.history);
@@ -221,7 +221,7 @@ impl<'a> Journal<'a> {
                 let kind = TaskKind::Child { instance: instance.clone(), ended: true };
                 self.put(Table::Task, revision.0, record::encode_task(&Task { id: task.id, kind }));
             }
-            TaskKind::Activity { .. } | TaskKind::Timer { .. } => self.delete(Table::Task, revision),
+            TaskKind::Activity { .. } | TaskKind::Timer { .. } => self.delete(Table::Task, revision.0),
         }
     }
 
@@ -243,7 +243,7 @@ impl<'a> Journal<'a> {
         let turns = before.and_then(|instance| instance.turns.as_deref());
         for (revision, task) in turns.into_iter().flat_map(|turns| turns.tasks()) {
             if !matches!(task.kind, TaskKind::Child { .. }) {
-                self.delete(Table::Task, revision);
+                self.delete(Table::Task, revision.0);
             }
         }
     }
@@ -251,14 +251,14 @@ impl<'a> Journal<'a> {
     fn delete_queued_input(&mut self, before: Option<&Instance>, execution: ExecutionId) {
         let start = before.and_then(|instance| instance.queue.find(execution));
         if let Some(input) = start.and_then(|(_, start)| start.input) {
-            self.delete(Table::Payload, input);
+            self.delete(Table::Payload, input.number());
         }
     }
 
     fn withdrawn(&mut self, before: Option<&Instance>, execution: ExecutionId, reason: &Arc<str>, revision: Revision) {
         let Some(instance) = before else { return };
         if let Some((_, start)) = instance.queue.find(execution) {
-            self.delete(Table::Queue, start.ticket);
+            self.delete(Table::Queue, start.ticket.0);
         }
         if let Some(mut view) = instance.view_of(execution, self.key, self.now) {
             view.revision = revision;
@@ -297,8 +297,8 @@ impl<'a> Journal<'a> {
         self.writes.push(Write::Put { table, key: self.row(number), bytes });
     }
 
-    fn delete(&mut self, table: Table, row: Revision) {
-        self.writes.push(Write::Delete { table, key: self.row(row.0) });
+    fn delete(&mut self, table: Table, number: u64) {
+        self.writes.push(Write::Delete { table, key: self.row(number) });
     }
 
     fn delete_through(&mut self, table: Table, number: u64) {

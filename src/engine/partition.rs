@@ -22,7 +22,7 @@ use crate::{
         decide::{Answer, Decision, Found, decide},
         effect::{Effect, Outlook, effects},
         event::Event,
-        ids::{Arrival, CompletionToken, ExecutionId, InstanceKey, Revision},
+        ids::{Arrival, CompletionToken, ExecutionId, InstanceKey, PayloadRow, Revision},
         instance::Instance,
         lease::{NotHeld, Proof},
         partitioning::PartitionId,
@@ -231,7 +231,7 @@ impl Partition {
         let mut log = self.log.lock();
         let revision = log.next_revision();
         let arrival = Arrival(self.arrivals.fetch_add(1, Ordering::Relaxed));
-        let mut instance = Instance::create(arrival, *execution, spec, input.is_some(), revision, with.now);
+        let mut instance = Instance::create(arrival, *execution, spec, PayloadRow::of(input.as_ref(), revision), revision, with.now);
         let mut journal = Journal::open(key, arrival, with.now);
         journal.event(None, first, revision);
         journal.applied(first, &instance);

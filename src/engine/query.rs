@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Refusal, Shared, dispatch::Standing, partition::Snapshot, watch::Follow};
 use crate::{
     core::{
-        ids::{Arrival, ExecutionId, InstanceKey, Revision},
+        ids::{Arrival, ExecutionId, InstanceKey, PayloadRow, Revision},
         instance::Instance,
         queue::QueuedStart,
         rejection::Rejection,
@@ -228,8 +228,9 @@ impl Shared {
 }
 
 /// The text of one payload row; nothing if it was deleted.
-pub(super) fn read_payload(store: &dyn Store, arrival: Arrival, row: Revision) -> Result<Option<String>, ReadError> {
-    let found = store.read(Table::Payload, arrival, row.0, 1)?.into_iter().find(|found| found.key.number == row.0);
+pub(super) fn read_payload(store: &dyn Store, arrival: Arrival, row: PayloadRow) -> Result<Option<String>, ReadError> {
+    let number = row.number();
+    let found = store.read(Table::Payload, arrival, number, 1)?.into_iter().find(|found| found.key.number == number);
     found.map(|row| text(row.key, row.bytes)).transpose()
 }
 

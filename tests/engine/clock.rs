@@ -24,7 +24,8 @@ impl HandClock {
 
     /// Somebody sets the wall clock, ahead or back.
     pub fn set_wall_by(&self, hours: i64) {
-        self.0.lock().wall.as_micros() += hours * 3_600_000_000;
+        let mut now = self.0.lock();
+        now.wall = Timestamp::from_micros(now.wall.as_micros() + hours * 3_600_000_000);
     }
 }
 

@@ -82,7 +82,7 @@ impl Life {
                 let wait = due.map_or(0, |due| due.as_micros() - self.world.now.steady.as_micros());
                 self.world.pass(Span::from_micros(wait + off));
             }
-            Lapse::WallSet(by) => self.world.now.wall.as_micros() += by,
+            Lapse::WallSet(by) => self.world.now.wall = Timestamp::from_micros(self.world.now.wall.as_micros() + by),
         }
         match &step.action {
             Action::Renew(by) => self.renew(*by),

@@ -4,7 +4,7 @@ use soloist::core::{
     command::{Command, Start},
     decide::Answer,
     event::Event,
-    ids::ExecutionId,
+    ids::{ExecutionId, PayloadRow},
     policy::ConflictPolicy,
     rejection::Rejection,
     request::Outcome,
@@ -242,7 +242,7 @@ fn what_coalesces_keeps_its_place_and_its_id_and_takes_the_newest_input_and_opti
 
     world.must(&terminate(None));
     let execution = &world.instance().execution;
-    assert_eq!((execution.id, execution.input), (first, Some(coalesced_at)));
+    assert_eq!((execution.id, execution.input), (first, PayloadRow::new(coalesced_at.0)));
     assert_eq!(execution.spec, spec("f", 5));
     // It is under way: who asks now is not served by it.
     let start = Start { max_queue: 9, ..world.start_as(ConflictPolicy::Coalesce) };

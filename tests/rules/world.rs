@@ -10,7 +10,7 @@ use soloist::core::{
     decide::{Answer, Found, decide},
     effect::{Effect, Outlook, effects},
     event::{Event, LeaseEnd},
-    ids::{Arrival, ClaimId, ExecutionId, InstanceId, InstanceKey, Name, Revision, TaskHub},
+    ids::{Arrival, ClaimId, ExecutionId, InstanceId, InstanceKey, Name, PayloadRow, Revision, TaskHub},
     instance::Instance,
     lease::{NotHeld, Proof},
     policy::{ConflictPolicy, Replaceable, RetryPolicy, WorkerKind},
@@ -208,7 +208,7 @@ impl World {
 pub fn apply(before: Option<Instance>, event: &Event, revision: Revision, now: Now) -> Instance {
     match (before, event) {
         (None, Event::ExecutionStarted { execution, spec, input }) => {
-            Instance::create(Arrival(7), *execution, spec, input.is_some(), revision, now)
+            Instance::create(Arrival(7), *execution, spec, PayloadRow::of(input.as_ref(), revision), revision, now)
         }
         (None, other) => panic!("no instance begins with {other:?}"),
         (Some(mut instance), event) => {

@@ -34,7 +34,7 @@ impl Entry {
         let now = Now { wall: Timestamp::from_micros(0), steady: Steady::from_micros(0) };
         Entry {
             key: first.view.key.clone(),
-            latest: Instance::create(arrival, execution.id, &execution.spec, false, Revision(0), now),
+            latest: Instance::create(arrival, execution.id, &execution.spec, None, Revision(0), now),
             transitions: Vec::new(),
             life: 0,
             is_recorded: false,

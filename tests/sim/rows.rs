@@ -113,8 +113,8 @@ impl Rows {
             Table::Payload => {
                 let own = [execution.input, execution.output, execution.custom_status];
                 let queued = self.queue(arrival).map(|start| start.input);
-                let rows = own.into_iter().chain(queued).flatten().chain(instance.former_outputs.iter().copied());
-                Some(rows.map(|row| row.0).collect())
+                let rows = own.into_iter().chain(queued).flatten().chain(instance.former_outputs.into_iter().copied());
+                Some(rows.map(|row| row.number()).collect())
             }
             Table::Event => Some((instance.inbox_after + 1..=instance.inbox_last).collect()),
             // Nobody runs anything in turns here, so nobody sends anything.

@@ -28,7 +28,7 @@ pub(super) fn report(found: Found<'_>, report: &Report) -> Result<Decision, Reje
     let stale = || Rejection::StaleFencingToken { presented: report.proof.token };
     let instance = found.instance.ok_or_else(stale)?;
     let receipt = report.body.final_digest().map(|digest| FinalReport { proof: report.proof, digest });
-    if receipt.is_some() && receipt == instance.last_report {
+    if receipt.is_some() && receipt.as_ref() == instance.last_report.as_deref() {
         return Ok(Decision::done(Vec::new()));
     }
     let lease = instance.lease.as_ref().ok_or_else(stale)?;

@@ -248,8 +248,8 @@ impl Life {
         assert_eq!(self.numbers(Table::Record), BTreeSet::from([0]));
         let payloads = [execution.input, execution.output, execution.custom_status].into_iter();
         let payloads = payloads.chain(instance.queue.iter().map(|start| start.input)).flatten();
-        let payloads = payloads.chain(instance.former_outputs.iter().copied());
-        expect(Table::Payload, payloads.map(|row| row.0).collect());
+        let payloads = payloads.chain(instance.former_outputs.into_iter().copied());
+        expect(Table::Payload, payloads.map(|row| row.number()).collect());
         expect(Table::Event, (instance.inbox_after + 1..=instance.inbox_last).collect());
         expect(Table::Queue, instance.queue.iter().map(|start| start.ticket.0).collect());
         expect(Table::History, (1..=execution.history).collect());
@@ -265,8 +265,8 @@ impl Life {
         }
     }
 
-    fn payload(&self, arrival: Arrival, row: Revision) -> String {
-        let bytes = self.rows[&(Table::Payload, RowKey { arrival, number: row.0 })].clone();
+    fn payload(&self, arrival: Arrival, row: PayloadRow) -> String {
+        let bytes = self.rows[&(Table::Payload, RowKey { arrival, number: row.number() })].clone();
         String::from_utf8(bytes).expect("a text")
     }
 

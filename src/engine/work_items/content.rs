@@ -2,7 +2,7 @@
 
 use super::{Assignment, Work};
 use crate::{
-    core::ids::{Arrival, ExecutionId, Revision},
+    core::ids::{Arrival, ExecutionId, PayloadRow},
     engine::query::read_payload,
     mutant::Mutant,
     store::{ReadError, Row, RowKey, Store, Table, record, record::Incoming},
@@ -39,7 +39,7 @@ pub(super) enum Wanted {
         execution: ExecutionId,
         /// The rows of history behind the one and up to the other.
         history: (u64, u64),
-        input: Option<Revision>,
+        input: Option<PayloadRow>,
         /// The same of the inbox.
         inbox: (u64, u64),
     },

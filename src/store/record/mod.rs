@@ -22,7 +22,7 @@ pub use self::{
 use crate::{
     core::{
         command::Payload,
-        ids::{Arrival, ClaimId, ExecutionId, InstanceId, InstanceKey, Name, Revision, TaskHub},
+        ids::{Arrival, ClaimId, ExecutionId, InstanceId, InstanceKey, Name, PayloadRow, Revision, TaskHub},
         instance::{Instance, Purged},
         lease::{Cancellation, FinalReport, Lease, Proof},
         policy::{RetryPolicy, WorkerKind},
@@ -57,8 +57,8 @@ pub fn encode_instance(key: &InstanceKey, instance: &Instance) -> Vec<u8> {
         sequence: instance.sequence,
         fencing_token: instance.fencing_token.0,
         execution: Some(execution_to_disk(&instance.execution)),
-        lease: instance.lease.as_ref().map(lease_to_disk),
-        last_report: instance.last_report.map(|report| disk::FinalReport {
+        lease: instance.lease.as_deref().map(lease_to_disk),
+        last_report: instance.last_report.as_deref().map(|report| disk::FinalReport {
             token: report.proof.token.0,
             claim: report.proof.claim.0.to_vec(),
             digest: report.digest.to_be_bytes().to_vec(),
@@ -67,7 +67,7 @@ pub fn encode_instance(key: &InstanceKey, instance: &Instance) -> Vec<u8> {
         inbox_last: instance.inbox_last,
         purged: instance.purged.map(|purged| disk::Purged { forget_at: purged.forget_at.map(|at| at.as_micros()) }),
         queued_starts: instance.queue.len(),
-        former_outputs: instance.former_outputs.iter().map(|row| row.0).collect(),
+        former_outputs: instance.former_outputs.into_iter().map(|row| row.number()).collect(),
         turns: instance.turns.as_deref().map(turn::turns_to_disk),
     }
     .encode_to_vec()
@@ -85,13 +85,13 @@ pub fn decode_instance(arrival: Arrival, bytes: &[u8], now: Now) -> Result<(Inst
         sequence: record.sequence,
         fencing_token: Revision(record.fencing_token),
         execution: execution_from_disk(present(record.execution, "execution")?)?,
-        lease: record.lease.map(|lease| lease_from_disk(lease, now.steady)).transpose()?,
-        last_report: record.last_report.map(report_from_disk).transpose()?,
+        lease: record.lease.map(|lease| lease_from_disk(lease, now.steady)).transpose()?.map(Box::new),
+        last_report: record.last_report.map(report_from_disk).transpose()?.map(Box::new),
         inbox_after: record.inbox_after,
         inbox_last: record.inbox_last,
         memory: Memory::default(),
         queue: Queue::default(),
-        former_outputs: record.former_outputs.into_iter().map(Revision).collect(),
+        former_outputs: record.former_outputs.into_iter().filter_map(PayloadRow::new).collect::<Vec<_>>().into(),
         turns: record.turns.map(turn::turns_from_disk).map(Box::new),
         turn_held: None,
         purged: record.purged.map(|purged| Purged { forget_at: purged.forget_at.map(Steady::from_micros) }),
@@ -194,9 +194,9 @@ fn execution_to_disk(execution: &Execution) -> disk::Execution {
         started_at: execution.started_at.map(|at| at.as_micros()),
         last_updated_at: execution.last_updated_at.as_micros(),
         completed_at: execution.completed_at.map(|at| at.as_micros()),
-        input: execution.input.map_or(0, |row| row.0),
-        output: execution.output.map_or(0, |row| row.0),
-        custom_status: execution.custom_status.map_or(0, |row| row.0),
+        input: execution.input.map_or(0, PayloadRow::number),
+        output: execution.output.map_or(0, PayloadRow::number),
+        custom_status: execution.custom_status.map_or(0, PayloadRow::number),
         failure: execution.failure.as_deref().map(failure_to_disk),
         termination_reason: execution.termination_reason.as_deref().unwrap_or_default().into(),
         attempt: execution.attempt,
@@ -246,7 +246,6 @@ fn execution_from_disk(row: disk::Execution) -> Result<Execution, Undecodable> {
         parent: row.parent.map(turn::parent_from_disk).transpose()?.map(Arc::new),
         trace: row.trace.map(Arc::from),
     };
-    let payload = |number: u64| Some(number).filter(|number| *number != 0).map(Revision);
     Ok(Execution {
         id: ExecutionId(sixteen(&row.id, "execution id")?),
         spec: Arc::new(spec),
@@ -255,9 +254,9 @@ fn execution_from_disk(row: disk::Execution) -> Result<Execution, Undecodable> {
         started_at: row.started_at.map(Timestamp::from_micros),
         last_updated_at: Timestamp::from_micros(row.last_updated_at),
         completed_at: row.completed_at.map(Timestamp::from_micros),
-        input: payload(row.input),
-        output: payload(row.output),
-        custom_status: payload(row.custom_status),
+        input: PayloadRow::new(row.input),
+        output: PayloadRow::new(row.output),
+        custom_status: PayloadRow::new(row.custom_status),
         failure: row.failure.map(failure_from_disk).map(Arc::new),
         termination_reason: Some(row.termination_reason)
             .filter(|_| row.status == 6)

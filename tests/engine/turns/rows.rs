@@ -35,7 +35,7 @@ pub fn check(memory: &Memory, clock: &HandClock) {
     let mut queued: BTreeMap<Arrival, Vec<u64>> = BTreeMap::new();
     for row in all(memory, Table::Queue) {
         let start = record::decode_queued(Revision(row.key.number), &row.bytes).expect("a start");
-        queued.entry(row.key.arrival).or_default().extend(start.input.map(|input| input.0));
+        queued.entry(row.key.arrival).or_default().extend(start.input.map(|input| input.number()));
     }
     for row in all(memory, Table::Record) {
         let arrival = row.key.arrival;
@@ -71,7 +71,7 @@ fn expected(table: Table, instance: &Instance) -> Option<BTreeSet<u64>> {
         }
         Table::Payload => {
             let own = [execution.input, execution.output, execution.custom_status].into_iter().flatten();
-            own.chain(instance.former_outputs.iter().copied()).map(|row| row.0).collect()
+            own.chain(instance.former_outputs.into_iter().copied()).map(|row| row.number()).collect()
         }
         Table::Event => (instance.inbox_after + 1..=instance.inbox_last).collect(),
         Table::Queue if execution.status.is_live() => return None,

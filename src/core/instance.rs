@@ -11,7 +11,7 @@ use super::{
     queue::{Queue, QueuedStart},
     rare::Rare,
     request::Memory,
-    status::{Execution, Spec, Status, View},
+    status::{Due, Execution, Spec, Status, View},
     time::{Now, Steady, Timestamp},
     turn::Turns,
 };
@@ -138,7 +138,7 @@ impl Instance {
             }
             Event::StartWithdrawn { execution, .. } => self.queue.remove(*execution),
             Event::StartDue => {
-                self.execution.scheduled = None;
+                self.execution.due.change(|due| due.scheduled = None);
                 self.await_grant(now.steady);
             }
             Event::RequestRemembered(remembered) => self.memory.remember(revision, remembered.clone()),
@@ -185,11 +185,11 @@ impl Instance {
                 self.await_grant(now.steady);
             }
             Event::RetryScheduled { failure, at: due } => {
-                self.execution.retry_at = Some(*due);
+                self.execution.due.change(|of| of.retry_at = Some(*due));
                 self.execution.failure = failure.clone().or_else(|| self.execution.failure.take());
                 self.execution.last_updated_at = at;
             }
-            Event::RetryDue => self.execution.retry_at = None,
+            Event::RetryDue => self.execution.due.change(|due| due.retry_at = None),
             Event::ExecutionSuspended { .. } => self.execution.suspend(at, now.steady),
             Event::ExecutionResumed { .. } => {
                 self.execution.resume(at);
@@ -360,13 +360,13 @@ impl Instance {
 
     fn awaits_worker(&self) -> bool {
         let stands = |lease: &Box<Lease>| lease.cancelled.is_none() || !Mutant::SkipLeaseWait.is_on();
-        let execution = &self.execution;
+        let (execution, due) = (&self.execution, self.execution.due.value());
         self.is_there()
             && (matches!(execution.status, Status::Pending | Status::Running)
                 || execution.status == Status::Suspended && Mutant::HandOutSuspended.is_on())
             && !self.lease.as_ref().is_some_and(stands)
-            && execution.retry_at.is_none()
-            && (execution.scheduled.is_none() || Mutant::HandOutScheduled.is_on())
+            && due.retry_at.is_none()
+            && (due.scheduled.is_none() || Mutant::HandOutScheduled.is_on())
     }
 
     pub fn is_suspended(&self) -> bool {
@@ -376,13 +376,11 @@ impl Instance {
     /// When time alone will change it next.
     pub fn next_due(&self) -> Option<Steady> {
         let lease_end = self.lease.as_ref().map(|lease| lease.expires_at);
-        let execution = Some(&self.execution).filter(|execution| execution.status.is_live());
-        let run_until = execution.and_then(|execution| execution.run_until);
-        let waiting = execution.filter(|_| self.lease.is_none());
-        let retry_at = waiting.and_then(|execution| execution.retry_at);
-        let start_by = waiting.filter(|_| self.turn_held.is_none()).and_then(|execution| execution.start_by);
-        let timer = execution.and(self.turns.as_ref()).and_then(|turns| turns.next_timer());
-        let scheduled = execution.and_then(|execution| execution.scheduled);
+        let due = Some(self.execution.due.value()).filter(|_| self.execution.status.is_live());
+        let Due { scheduled, start_by, run_until, retry_at, .. } = due.unwrap_or_default();
+        let waits = self.lease.is_none();
+        let (retry_at, start_by) = (retry_at.filter(|_| waits), start_by.filter(|_| waits && self.turn_held.is_none()));
+        let timer = due.and(self.turns.as_ref()).and_then(|turns| turns.next_timer());
         // What a purge left goes once its lease and its memory are over.
         let forget_at = self.purged.filter(|_| self.lease.is_none()).and_then(|purged| purged.forget_at);
         [lease_end, run_until, retry_at, start_by, scheduled, timer, forget_at].into_iter().flatten().min()
@@ -453,30 +451,33 @@ impl Execution {
             attempt: 0,
             accepted_attempts: 0,
             resumes_as: None,
-            scheduled: None,
-            start_by: None,
-            start_left: None,
-            run_until: None,
-            retry_at: None,
+            due: Rare::default(),
             history: 0,
         }
     }
 
     /// It waits for the time that it was scheduled for, if that lies ahead.
     fn schedule(&mut self, now: Now) {
-        self.scheduled = self.spec.start_at.map(|at| now.moment_of(at)).filter(|moment| *moment > now.steady);
+        let scheduled = self.spec.start_at.map(|at| now.moment_of(at)).filter(|moment| *moment > now.steady);
+        if scheduled.is_some() {
+            self.due.change(|due| due.scheduled = scheduled);
+        }
     }
 
     /// Where the steady clock begins anew, the time that it was scheduled for is another moment.
     fn reschedule(&mut self, now: Now) {
-        self.scheduled = self.scheduled.and(self.spec.start_at).map(|at| now.moment_of(at));
+        let moment = self.spec.start_at.map(|at| now.moment_of(at));
+        if self.due.value().scheduled.is_some() {
+            self.due.change(|due| due.scheduled = moment);
+        }
     }
 
     /// If it could be handed out from now on, its start deadline runs.
     fn await_grant(&mut self, now: Steady) {
-        if self.status == Status::Pending && self.scheduled.is_none() {
-            let left = self.start_left.take().or(self.spec.start_deadline);
-            self.start_by = left.map(|left| now + left);
+        let due = self.due.value();
+        let left = due.start_left.or(self.spec.start_deadline);
+        if let (Status::Pending, None, Some(left)) = (self.status, due.scheduled, left) {
+            self.due.change(|due| (due.start_by, due.start_left) = (Some(now + left), None));
         }
     }
 
@@ -484,7 +485,7 @@ impl Execution {
     fn suspend(&mut self, at: Timestamp, now: Steady) {
         self.resumes_as = Some(self.status);
         self.status = Status::Suspended;
-        self.start_left = self.start_by.take().map(|due| due - now);
+        self.due.change(|due| due.start_left = due.start_by.take().map(|by| by - now));
         self.last_updated_at = at;
     }
 
@@ -518,8 +519,16 @@ impl Execution {
         self.started_at.get_or_insert(at);
         self.last_updated_at = at;
         self.attempt = self.accepted_attempts + 1;
-        self.start_by = None;
-        self.run_until = self.run_until.or_else(|| self.spec.run_timeout.map(|timeout| now + timeout));
+        self.begins_to_run(now);
+    }
+
+    /// Its start deadline is met, and its time to run begins, unless it has.
+    fn begins_to_run(&mut self, now: Steady) {
+        let timeout = self.spec.run_timeout;
+        self.due.change(|due| {
+            due.start_by = None;
+            due.run_until = due.run_until.or_else(|| timeout.map(|timeout| now + timeout));
+        });
     }
 
     /// A turn is over: it runs, if it did not.
@@ -531,8 +540,7 @@ impl Execution {
         }
         self.started_at.get_or_insert(at);
         self.last_updated_at = at;
-        self.start_by = None;
-        self.run_until = self.run_until.or_else(|| self.spec.run_timeout.map(|timeout| now + timeout));
+        self.begins_to_run(now);
     }
 
     /// What the orchestrator goes on as: callers see the same instance run on.
@@ -552,10 +560,6 @@ impl Execution {
         self.completed_at = Some(at);
         self.last_updated_at = at;
         self.resumes_as = None;
-        self.scheduled = None;
-        self.start_by = None;
-        self.start_left = None;
-        self.run_until = None;
-        self.retry_at = None;
+        self.due = Rare::default();
     }
 }

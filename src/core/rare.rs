@@ -10,10 +10,24 @@ impl<T: Default + PartialEq> Rare<T> {
         self.0.as_deref()
     }
 
+    pub fn value(&self) -> T
+    where
+        T: Copy,
+    {
+        self.get().copied().unwrap_or_default()
+    }
+
     pub fn change<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
-        let mut value = self.0.take().unwrap_or_default();
+        if let Some(value) = &mut self.0 {
+            let result = change(value);
+            if **value == T::default() {
+                self.0 = None;
+            }
+            return result;
+        }
+        let mut value = T::default();
         let result = change(&mut value);
-        self.0 = Some(value).filter(|value| **value != T::default());
+        *self = value.into();
         result
     }
 }

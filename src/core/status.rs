@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     ids::{Arrival, ExecutionId, FencingToken, InstanceKey, Name, PayloadRow, Revision},
     policy::{RetryPolicy, WorkerKind},
+    rare::Rare,
     time::{Span, Steady, Timestamp},
     turn::Parent,
 };
@@ -72,6 +73,15 @@ pub struct Execution {
     pub accepted_attempts: u32,
     /// What it goes on as when it is resumed; only while it is suspended.
     pub resumes_as: Option<Status>,
+    /// What time alone will do to it.
+    pub due: Rare<Due>,
+    /// How many rows of history were written.
+    pub history: u64,
+}
+
+/// What time alone will do to an execution, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Due {
     /// When it may be handed out, while that lies ahead.
     pub scheduled: Option<Steady>,
     /// When the first grant must have happened.
@@ -82,8 +92,6 @@ pub struct Execution {
     pub run_until: Option<Steady>,
     /// When the next attempt is due; no grant before.
     pub retry_at: Option<Steady>,
-    /// How many rows of history were written.
-    pub history: u64,
 }
 
 /// An instance as it stood at one revision.

@@ -169,10 +169,10 @@ impl Shared {
         if execution.status == Status::Suspended {
             return "suspended".into();
         }
-        if let Some(at) = execution.spec.start_at.filter(|_| execution.scheduled.is_some()) {
+        if let Some(at) = execution.spec.start_at.filter(|_| execution.due.value().scheduled.is_some()) {
             return format!("scheduled for {}", humantime::format_rfc3339_millis(at.into()));
         }
-        if execution.retry_at.is_some() {
+        if execution.due.value().retry_at.is_some() {
             let last = execution.failure.as_deref().map(|f| format!("{}: {}", f.error_type, f.message));
             let last = last.unwrap_or_else(|| "its worker declined it".into());
             return format!("waiting for the backoff after attempt {} ({last})", execution.attempt);

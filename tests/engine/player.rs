@@ -224,7 +224,7 @@ impl Player {
             // The grant is queued before the start is answered, and a status waits for what is queued.
             let Ok(status) = self.stage.engine.status(key, None, false).await else { return };
             let execution = &status.status.view.execution;
-            let due = execution.retry_at.is_none_or(|at| at <= self.stage.clock.now().steady);
+            let due = execution.due.value().retry_at.is_none_or(|at| at <= self.stage.clock.now().steady);
             let known =
                 self.ledger.tokens.get(key).and_then(|tokens| tokens.last()) == Some(&status.status.view.fencing_token);
             let waits = match &status.status.view.worker {

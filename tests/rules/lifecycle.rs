@@ -232,13 +232,13 @@ fn a_start_deadline_stands_still_while_it_is_suspended() {
     let world = World::pending().later(Span::from_secs(30)).then(&suspend(None));
     let world = world.later(Span::from_secs(1_000)).then(&resume(None));
     let left = Span::from_micros(START_DEADLINE.as_micros() - Span::from_secs(30).as_micros());
-    assert_eq!(world.instance().execution.start_by, Some(world.now.steady + left));
+    assert_eq!(world.instance().execution.due.value().start_by, Some(world.now.steady + left));
 
     // Suspended before its time had come: the whole deadline counts from the resumption.
     let world = state("suspended scheduled").later(AHEAD).then(&Command::Tick);
-    assert_eq!(world.instance().execution.start_by, None);
+    assert_eq!(world.instance().execution.due.value().start_by, None);
     let world = world.later(Span::from_secs(1)).then(&resume(None));
-    assert_eq!(world.instance().execution.start_by, Some(world.now.steady + START_DEADLINE));
+    assert_eq!(world.instance().execution.due.value().start_by, Some(world.now.steady + START_DEADLINE));
 }
 
 #[test]

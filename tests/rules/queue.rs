@@ -288,8 +288,8 @@ fn a_schedule_and_a_deadline_in_the_queue_count_from_its_beginning() {
     spec.start_at = Some(world.now.wall + AHEAD);
     let start = Start { spec: spec.into(), ..world.start_as(ConflictPolicy::Queue) };
     world = world.then(&Command::Start(start)).then(&terminate(None));
-    assert_eq!(world.instance().execution.scheduled, Some(world.now.steady + AHEAD));
-    assert_eq!(world.instance().execution.start_by, None, "not before it could be handed out");
+    assert_eq!(world.instance().execution.due.value().scheduled, Some(world.now.steady + AHEAD));
+    assert_eq!(world.instance().execution.due.value().start_by, None, "not before it could be handed out");
 
     // The time has passed while it waited.
     let mut world = world.queued(ConflictPolicy::Queue);
@@ -297,7 +297,7 @@ fn a_schedule_and_a_deadline_in_the_queue_count_from_its_beginning() {
     let spec = world.instance().execution.spec.clone();
     let start = Start { spec, ..world.start_as(ConflictPolicy::Queue) };
     world = world.then(&Command::Start(start)).then(&terminate(None)).then(&terminate(None));
-    assert_eq!(world.instance().execution.scheduled, None);
+    assert_eq!(world.instance().execution.due.value().scheduled, None);
 }
 
 /// Its caller had read another moment as the one at which it was accepted, while it waited.

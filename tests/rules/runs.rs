@@ -306,7 +306,7 @@ fn attempts_are_counted_from_the_first_accept_and_backed_off() {
         assert_eq!(world.instance().execution.attempt, attempt);
         assert_eq!(world.instance().execution.status, Status::Running);
         world = world.after(failed(false));
-        let due = world.instance().execution.retry_at.map(|at| at - world.now.steady);
+        let due = world.instance().execution.due.value().retry_at.map(|at| at - world.now.steady);
         assert_eq!(due, wait.map(Span::from_secs), "after attempt {attempt}");
         match wait {
             Some(wait) => world = world.later(Span::from_secs(wait)).then(&Command::Tick),
@@ -320,10 +320,10 @@ fn attempts_are_counted_from_the_first_accept_and_backed_off() {
 #[test]
 fn the_start_deadline_does_not_count_the_wait_for_a_lease() {
     let mut world = World::running().replaced();
-    assert_eq!(world.instance().execution.start_by, None, "it could not be handed out yet");
+    assert_eq!(world.instance().execution.due.value().start_by, None, "it could not be handed out yet");
     world.pass(Span::from_secs(5));
     let world = world.after(ReportBody::Stopped);
-    assert_eq!(world.instance().execution.start_by, Some(world.now.steady + START_DEADLINE));
+    assert_eq!(world.instance().execution.due.value().start_by, Some(world.now.steady + START_DEADLINE));
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn a_continued_run_is_a_new_execution_that_still_runs() {
     world.must(&grant);
     assert!(world.proof.token > first.fencing_token);
     assert_eq!(world.instance().execution.attempt, 1);
-    assert_eq!(world.instance().execution.run_until, Some(world.now.steady + RUN_TIMEOUT), "a timeout of its own");
+    assert_eq!(world.instance().execution.due.value().run_until, Some(world.now.steady + RUN_TIMEOUT), "a timeout of its own");
 }
 
 #[test]

@@ -96,7 +96,7 @@ pub fn continued() -> ReportBody {
 /// A run that its worker has kept until so many seconds before its timeout.
 fn overdue(seconds_before: i64) -> World {
     let mut world = World::running();
-    let until = world.instance().execution.run_until.expect("it has a timeout");
+    let until = world.instance().execution.due.value().run_until.expect("it has a timeout");
     let step = Span::from_secs(1);
     while world.now.steady + Span::from_secs(seconds_before) < until {
         world.pass(step);

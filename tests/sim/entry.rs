@@ -194,7 +194,7 @@ fn may_be_granted(before: &Instance, proof: Proof) -> Option<String> {
     if proof.token <= before.fencing_token {
         return Some(format!("granted with token {} after {}", proof.token, before.fencing_token));
     }
-    let waits = execution.scheduled.is_some() || execution.retry_at.is_some();
+    let waits = execution.due.value().scheduled.is_some() || execution.due.value().retry_at.is_some();
     let is_ready = matches!(execution.status, Status::Pending | Status::Running) && before.is_there();
     (waits || !is_ready).then(|| format!("granted with token {} when it was {before:?}", proof.token))
 }

@@ -342,8 +342,12 @@ async fn tell(engine: &Engine, key: &InstanceKey, instance: &Instance, happened:
 
 /// Whether it is the same execution: a new server measures the time that is left anew.
 fn is_same(found: &Execution, durable: &Execution) -> bool {
-    let scheduled = found.scheduled.is_some() == durable.scheduled.is_some();
-    scheduled && Execution { scheduled: None, ..found.clone() } == Execution { scheduled: None, ..durable.clone() }
+    let apart = |execution: &Execution| {
+        let mut execution = execution.clone();
+        let scheduled = execution.due.change(|due| due.scheduled.take());
+        (execution, scheduled.is_some())
+    };
+    apart(found) == apart(durable)
 }
 
 /// What the checker says of everything that was seen; how many ids it could not decide on.

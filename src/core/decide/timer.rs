@@ -6,7 +6,7 @@ use super::{Decision, Found, run, turn};
 use crate::core::{
     event::Event,
     instance::Instance,
-    status::{Failure, Status},
+    status::{Due, Failure, Status},
 };
 
 /// Does the first thing that is due; the next one, if any, is due at once and gets a tick of its own.
@@ -28,10 +28,11 @@ fn due(found: Found<'_>, instance: &Instance) -> Vec<Event> {
     if !execution.status.is_live() {
         return Vec::new();
     }
-    if has_come(execution.run_until) {
+    let Due { scheduled, start_by, run_until, retry_at, .. } = execution.due.value();
+    if has_come(run_until) {
         return failed("RunTimeoutExceeded", "the execution ran longer than its run_timeout");
     }
-    if has_come(execution.scheduled) {
+    if has_come(scheduled) {
         return vec![Event::StartDue];
     }
     let fired = turn::fired(instance, now);
@@ -41,10 +42,10 @@ fn due(found: Found<'_>, instance: &Instance) -> Vec<Event> {
     if instance.lease.is_some() {
         return Vec::new();
     }
-    if execution.status == Status::Pending && instance.turn_held.is_none() && has_come(execution.start_by) {
+    if execution.status == Status::Pending && instance.turn_held.is_none() && has_come(start_by) {
         return failed("StartDeadlineExceeded", "no worker took the execution within its start_deadline");
     }
-    if has_come(execution.retry_at) {
+    if has_come(retry_at) {
         return vec![Event::RetryDue];
     }
     Vec::new()

@@ -28,7 +28,7 @@ use crate::{
         policy::{RetryPolicy, WorkerKind},
         queue::Queue,
         request::{Memory, Outcome, Remembered},
-        status::{Execution, Failure, Spec, Status, Transition, View},
+        status::{Due, Execution, Failure, Spec, Status, Transition, View},
         time::{Now, Span, Steady, Timestamp},
     },
     proto::store as disk,
@@ -178,7 +178,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<Remembered, Undecodable> {
 }
 
 fn execution_to_disk(execution: &Execution) -> disk::Execution {
-    let spec = &execution.spec;
+    let (spec, due) = (&execution.spec, execution.due.value());
     disk::Execution {
         id: execution.id.0.to_vec(),
         function: spec.function.to_string(),
@@ -209,12 +209,12 @@ fn execution_to_disk(execution: &Execution) -> disk::Execution {
         }),
         start_deadline: spec.start_deadline.map(Span::as_micros),
         run_timeout: spec.run_timeout.map(Span::as_micros),
-        start_by: execution.start_by.map(|due| due.as_micros()),
-        run_until: execution.run_until.map(|due| due.as_micros()),
-        retry_at: execution.retry_at.map(|due| due.as_micros()),
+        start_by: due.start_by.map(Steady::as_micros),
+        run_until: due.run_until.map(Steady::as_micros),
+        retry_at: due.retry_at.map(Steady::as_micros),
         resumes_as: execution.resumes_as.map_or(0, status_to_disk),
-        scheduled: execution.scheduled.map(|due| due.as_micros()),
-        start_left: execution.start_left.map(Span::as_micros),
+        scheduled: due.scheduled.map(Steady::as_micros),
+        start_left: due.start_left.map(Span::as_micros),
         history: execution.history,
         start_at: spec.start_at.map(|at| at.as_micros()),
         parent: spec.parent.as_deref().map(turn::parent_to_disk),
@@ -246,6 +246,13 @@ fn execution_from_disk(row: disk::Execution) -> Result<Execution, Undecodable> {
         parent: row.parent.map(turn::parent_from_disk).transpose()?.map(Arc::new),
         trace: row.trace.map(Arc::from),
     };
+    let due = Due {
+        scheduled: row.scheduled.map(Steady::from_micros),
+        start_by: row.start_by.map(Steady::from_micros),
+        start_left: row.start_left.map(Span::from_micros),
+        run_until: row.run_until.map(Steady::from_micros),
+        retry_at: row.retry_at.map(Steady::from_micros),
+    };
     Ok(Execution {
         id: ExecutionId(sixteen(&row.id, "execution id")?),
         spec: Arc::new(spec),
@@ -263,12 +270,8 @@ fn execution_from_disk(row: disk::Execution) -> Result<Execution, Undecodable> {
             .map(|reason| Arc::from(reason.as_str())),
         attempt: row.attempt,
         accepted_attempts: row.accepted_attempts,
-        start_by: row.start_by.map(Steady::from_micros),
-        run_until: row.run_until.map(Steady::from_micros),
-        retry_at: row.retry_at.map(Steady::from_micros),
         resumes_as: (row.resumes_as != 0).then(|| status_from_disk(row.resumes_as)).transpose()?,
-        scheduled: row.scheduled.map(Steady::from_micros),
-        start_left: row.start_left.map(Span::from_micros),
+        due: due.into(),
         history: row.history,
     })
 }

@@ -1,17 +1,21 @@
 //! Who runs what: runs that wait for a worker, workers that have room, and which stream a claim belongs to.
 
+mod offers;
+
 use std::{
-    collections::{BTreeMap, VecDeque, hash_map},
+    collections::{VecDeque, hash_map},
     sync::Arc,
 };
 
 use foldhash::HashMap;
 use parking_lot::Mutex;
 
+use self::offers::Offers;
 use super::workers::{Session, SessionId};
 use crate::core::{
     effect::Offer,
     ids::{ClaimId, ExecutionId, InstanceKey, Name, TaskHub},
+    partitioning::PartitionId,
 };
 
 /// Runs that wait and workers that have room, per task hub and function, first come first served.
@@ -22,21 +26,29 @@ pub struct Dispatch {
 
 #[derive(Default)]
 struct Board {
-    lanes: HashMap<LaneKey, Lane>,
-    /// Where each waiting instance stands.
-    waiting: HashMap<InstanceKey, (LaneKey, u64)>,
+    lanes: Lanes,
+    waiting: Waiting,
     next_ticket: u64,
     sessions: HashMap<SessionId, Seat>,
     /// Which stream a claim belongs to.
     routes: HashMap<ClaimId, SessionId>,
 }
 
-/// Task hub and function.
-type LaneKey = (Arc<str>, Name);
+/// Those of a function in a task hub.
+#[derive(Default)]
+struct Lanes(HashMap<Arc<str>, HashMap<Name, Lane>>);
+
+/// Where each waiting instance stands: the function of its lane, and its ticket there. A map for each partition, so that
+/// none becomes so large that nobody gets a worker while it grows.
+#[derive(Default)]
+struct Waiting {
+    maps: HashMap<PartitionId, HashMap<InstanceKey, (Name, u64)>>,
+    len: usize,
+}
 
 #[derive(Default)]
 struct Lane {
-    offers: BTreeMap<u64, (InstanceKey, ExecutionId)>,
+    offers: Offers,
     /// Workers that may have room, the one that waited longest first.
     idle: VecDeque<SessionId>,
     workers: usize,
@@ -49,7 +61,7 @@ struct Seat {
     /// It let a lease run out and was not heard of since: it may be paused, so it gets nothing new.
     silent: bool,
     /// The lanes in which it no longer stands as idle because it had no room when its turn came.
-    absent: Vec<LaneKey>,
+    absent: Vec<Name>,
 }
 
 /// A run and the worker that is to be granted it; the worker's place is taken.
@@ -91,13 +103,12 @@ impl Dispatch {
         if board.sessions.len() >= sessions_max {
             return None;
         }
-        let lanes: Vec<LaneKey> = lanes_of(session);
         let held = i64::try_from(held).unwrap_or(i64::MAX);
         let free = i64::from(session.max_runs).saturating_sub(held);
-        let seat = Seat { session: session.clone(), free, silent: false, absent: lanes.clone() };
+        let seat = Seat { session: session.clone(), free, silent: false, absent: session.functions.clone() };
         board.sessions.insert(session.id, seat);
-        for lane in lanes {
-            board.lanes.entry(lane).or_default().workers += 1;
+        for function in &session.functions {
+            board.lanes.enter(session.hub.as_str(), function, |lane| lane.workers += 1);
         }
         Some(board.seat_and_match(session.id))
     }
@@ -106,14 +117,11 @@ impl Dispatch {
     pub fn leave(&self, id: SessionId) {
         let mut board = self.board.lock();
         let Some(seat) = board.sessions.remove(&id) else { return };
-        for key in lanes_of(&seat.session) {
-            if let hash_map::Entry::Occupied(mut lane) = board.lanes.entry(key) {
-                lane.get_mut().workers -= 1;
-                lane.get_mut().idle.retain(|idle| *idle != id);
-                if lane.get().is_empty() {
-                    lane.remove();
-                }
-            }
+        for function in &seat.session.functions {
+            board.lanes.change(seat.session.hub.as_str(), function, |lane| {
+                lane.workers -= 1;
+                lane.idle.retain(|idle| *idle != id);
+            });
         }
         for claim in seat.session.claims() {
             if board.routes.get(&claim) == Some(&id) {
@@ -129,12 +137,11 @@ impl Dispatch {
         if let Some(seat) = prefer.and_then(|id| board.sessions.get_mut(&id)).filter(|seat| seat.has_room()) {
             return vec![seat.take(key.clone(), offer.execution)];
         }
-        let lane: LaneKey = (key.hub().into(), offer.spec.function.clone());
-        let ticket = board.next_ticket;
+        let (function, ticket) = (&offer.spec.function, board.next_ticket);
         board.next_ticket += 1;
-        board.lanes.entry(lane.clone()).or_default().offers.insert(ticket, (key.clone(), offer.execution));
-        board.waiting.insert(key.clone(), (lane.clone(), ticket));
-        board.match_lane(&lane)
+        board.lanes.enter(key.hub(), function, |lane| lane.offers.push(ticket, key.clone(), offer.execution));
+        board.waiting.insert(key.clone(), function.clone(), ticket);
+        board.match_lane(key.hub(), function)
     }
 
     /// A run no longer waits.
@@ -145,17 +152,18 @@ impl Dispatch {
     /// The runs of this hub that wait for a worker, the oldest first.
     pub fn waiting_in(&self, hub: &TaskHub) -> Vec<(InstanceKey, ExecutionId)> {
         let board = self.board.lock();
-        let lanes = board.lanes.iter().filter(|((of, _), _)| **of == *hub.as_str());
-        let mut offers: Vec<_> = lanes.flat_map(|(_, lane)| &lane.offers).collect();
-        offers.sort_by_key(|(ticket, _)| **ticket);
-        offers.into_iter().map(|(_, offer)| offer.clone()).collect()
+        let lanes = board.lanes.0.get(hub.as_str()).into_iter().flat_map(HashMap::values);
+        let mut offers: Vec<_> = lanes.flat_map(|lane| lane.offers.iter()).collect();
+        offers.sort_by_key(|(ticket, ..)| *ticket);
+        offers.into_iter().map(|(_, key, execution)| (key.clone(), execution)).collect()
     }
 
     /// This execution no longer waits; another one of the instance may.
     pub fn withdraw_execution(&self, key: &InstanceKey, execution: ExecutionId) {
         let mut board = self.board.lock();
-        let waits = board.waiting.get(key).and_then(|(lane, ticket)| board.lanes.get(lane)?.offers.get(ticket));
-        if waits.is_some_and(|(_, waiting)| *waiting == execution) {
+        let (lanes, place) = (&board.lanes, board.waiting.get(key));
+        let waiting = place.and_then(|(function, ticket)| lanes.get(key.hub(), function)?.offers.execution(*ticket));
+        if waiting == Some(execution) {
             board.withdraw(key);
         }
     }
@@ -211,18 +219,17 @@ impl Dispatch {
 
     pub fn census(&self) -> Census {
         let board = self.board.lock();
-        let firsts = board.lanes.values().filter_map(|lane| lane.offers.first_key_value());
-        let oldest = firsts.min_by_key(|(ticket, _)| **ticket).map(|(_, (key, _))| key.clone());
-        Census { workers: board.sessions.len(), waiting: board.waiting.len(), oldest, held: board.routes.len() }
+        let firsts = board.lanes.0.values().flat_map(HashMap::values).filter_map(|lane| lane.offers.first());
+        let oldest = firsts.min_by_key(|(ticket, _)| *ticket).map(|(_, key)| key.clone());
+        Census { workers: board.sessions.len(), waiting: board.waiting.len, oldest, held: board.routes.len() }
     }
 
     /// How it stands with a run that no worker has.
     pub fn standing(&self, key: &InstanceKey, function: &Name) -> Standing {
         let board = self.board.lock();
-        let lane = board.lanes.get(&(Arc::from(key.hub()), function.clone()));
-        match lane {
+        match board.lanes.get(key.hub(), function) {
             None | Some(Lane { workers: 0, .. }) => Standing::Unserved,
-            Some(_) if board.waiting.contains_key(key) => Standing::Waiting,
+            Some(_) if board.waiting.get(key).is_some() => Standing::Waiting,
             Some(_) => Standing::BeingGranted,
         }
     }
@@ -230,44 +237,87 @@ impl Dispatch {
 
 impl Board {
     fn withdraw(&mut self, key: &InstanceKey) {
-        let Some((lane, ticket)) = self.waiting.remove(key) else { return };
-        if let hash_map::Entry::Occupied(mut lane) = self.lanes.entry(lane) {
-            lane.get_mut().offers.remove(&ticket);
-            if lane.get().is_empty() {
-                lane.remove();
-            }
+        if let Some((function, ticket)) = self.waiting.remove(key) {
+            self.lanes.change(key.hub(), &function, |lane| lane.offers.remove(ticket));
         }
     }
 
     /// Puts the worker back where it was left out for want of room, and matches there.
     fn seat_and_match(&mut self, id: SessionId) -> Vec<Match> {
         let Some(seat) = self.sessions.get_mut(&id).filter(|seat| seat.has_room()) else { return Vec::new() };
-        let lanes = std::mem::take(&mut seat.absent);
-        for lane in &lanes {
-            if let Some(lane) = self.lanes.get_mut(lane) {
-                lane.idle.push_back(id);
-            }
+        let (session, functions) = (seat.session.clone(), std::mem::take(&mut seat.absent));
+        let hub = session.hub.as_str();
+        for function in &functions {
+            self.lanes.change(hub, function, |lane| lane.idle.push_back(id));
         }
-        lanes.iter().flat_map(|lane| self.match_lane(lane)).collect()
+        functions.iter().flat_map(|function| self.match_lane(hub, function)).collect()
     }
 
-    fn match_lane(&mut self, key: &LaneKey) -> Vec<Match> {
-        let Some(lane) = self.lanes.get_mut(key) else { return Vec::new() };
+    fn match_lane(&mut self, hub: &str, function: &Name) -> Vec<Match> {
+        let Some(lane) = self.lanes.get_mut(hub, function) else { return Vec::new() };
         let mut matches = Vec::new();
         while !lane.offers.is_empty()
             && let Some(id) = lane.idle.pop_front()
         {
             let Some(seat) = self.sessions.get_mut(&id) else { continue };
             if !seat.has_room() {
-                seat.absent.push(key.clone());
+                seat.absent.push(function.clone());
                 continue;
             }
-            let Some((_, (instance, execution))) = lane.offers.pop_first() else { break };
+            let Some((instance, execution)) = lane.offers.pop_first() else { break };
             self.waiting.remove(&instance);
             matches.push(seat.take(instance, execution));
             lane.idle.push_back(id);
         }
         matches
+    }
+}
+
+impl Lanes {
+    fn get(&self, hub: &str, function: &Name) -> Option<&Lane> {
+        self.0.get(hub)?.get(function)
+    }
+
+    fn get_mut(&mut self, hub: &str, function: &Name) -> Option<&mut Lane> {
+        self.0.get_mut(hub)?.get_mut(function)
+    }
+
+    /// Changes a lane, which is made if there is none.
+    fn enter(&mut self, hub: &str, function: &Name, enter: impl FnOnce(&mut Lane)) {
+        match self.0.get_mut(hub) {
+            Some(of_hub) => enter(of_hub.entry(function.clone()).or_default()),
+            None => enter(self.0.entry(hub.into()).or_default().entry(function.clone()).or_default()),
+        }
+    }
+
+    /// Changes a lane that is there. It goes when nobody is in it any more.
+    fn change(&mut self, hub: &str, function: &Name, change: impl FnOnce(&mut Lane)) {
+        let Some(of_hub) = self.0.get_mut(hub) else { return };
+        let hash_map::Entry::Occupied(mut lane) = of_hub.entry(function.clone()) else { return };
+        change(lane.get_mut());
+        if lane.get().is_empty() {
+            lane.remove();
+            if of_hub.is_empty() {
+                self.0.remove(hub);
+            }
+        }
+    }
+}
+
+impl Waiting {
+    fn get(&self, key: &InstanceKey) -> Option<&(Name, u64)> {
+        self.maps.get(&PartitionId::of(key))?.get(key)
+    }
+
+    fn insert(&mut self, key: InstanceKey, function: Name, ticket: u64) {
+        let of_partition = self.maps.entry(PartitionId::of(&key)).or_default();
+        self.len += usize::from(of_partition.insert(key, (function, ticket)).is_none());
+    }
+
+    fn remove(&mut self, key: &InstanceKey) -> Option<(Name, u64)> {
+        let removed = self.maps.get_mut(&PartitionId::of(key))?.remove(key);
+        self.len -= usize::from(removed.is_some());
+        removed
     }
 }
 
@@ -290,9 +340,4 @@ impl Seat {
     fn give_back(&mut self) {
         self.free = (self.free + 1).min(i64::from(self.session.max_runs));
     }
-}
-
-fn lanes_of(session: &Session) -> Vec<LaneKey> {
-    let hub: Arc<str> = session.hub.as_str().into();
-    session.functions.iter().map(|function| (hub.clone(), function.clone())).collect()
 }

@@ -12,6 +12,7 @@ pub mod partition;
 mod query;
 mod recovery;
 mod sessions;
+mod specs;
 mod stepper;
 mod sweep;
 mod threads;
@@ -41,6 +42,7 @@ use self::{
     committer::CommitQueue,
     dispatch::Dispatch,
     partition::{Partition, Place, Verdict},
+    specs::Specs,
     timers::Timers,
     watch::{Milestone, Panorama, Wanted, Watch, Watchers, Wish},
     work_items::WorkItems,
@@ -96,6 +98,7 @@ pub struct Shared {
     store: Arc<dyn Store>,
     partitions: Vec<Arc<Partition>>,
     arrivals: Arc<AtomicU64>,
+    specs: Specs,
     queue: Arc<CommitQueue>,
     places: Arc<Semaphore>,
     dispatch: Dispatch,
@@ -179,6 +182,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             partitions: partitions.collect(),
             arrivals,
+            specs: Specs::default(),
             queue,
             places: Arc::new(Semaphore::new(QUEUE_KIB)),
             dispatch: Dispatch::default(),
@@ -214,7 +218,8 @@ impl Engine {
     }
 
     /// StartSingleton: checks and starts in one step.
-    pub async fn start(&self, key: &InstanceKey, start: Start) -> Result<Started, Refusal> {
+    pub async fn start(&self, key: &InstanceKey, mut start: Start) -> Result<Started, Refusal> {
+        start.spec = self.shared.specs.share(start.spec);
         let signal = start.signal.as_ref().and_then(|signal| signal.input.as_ref());
         let weight = payload_kib(start.input.as_ref()) + payload_kib(signal);
         self.start_counted(key, Command::Start(start), weight).await

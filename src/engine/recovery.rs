@@ -33,8 +33,9 @@ impl Shared {
         let mut keys: Vec<(Arrival, InstanceKey)> = Vec::new();
         let mut queues: BTreeMap<Arrival, Queued> = BTreeMap::new();
         each_row(&*self.store, Table::Record, |row| {
-            let (key, instance) = record::decode_instance(row.key.arrival, &row.bytes, self.clock.now())
+            let (key, mut instance) = record::decode_instance(row.key.arrival, &row.bytes, self.clock.now())
                 .map_err(|error| not_understood(Table::Record, row.key, &error))?;
+            instance.execution.spec = self.specs.share(instance.execution.spec);
             keys.push((row.key.arrival, key.clone()));
             let told = record::decode_queue_length(&row.bytes)
                 .map_err(|error| not_understood(Table::Record, row.key, &error))?;

@@ -44,7 +44,7 @@ pub struct Instance {
     /// The rows that hold the outputs of former executions, the oldest first.
     pub former_outputs: Rare<Vec<PayloadRow>>,
     /// It was purged: callers don't find it. What is left of it are its lease and its remembered requests.
-    pub purged: Option<Purged>,
+    pub purged: Option<Box<Purged>>,
 }
 
 /// What a purge leaves, until nobody needs it any more.
@@ -94,7 +94,7 @@ impl Instance {
 
     /// Whether nothing is left that anybody could need.
     pub fn is_forgotten(&self) -> bool {
-        self.purged.is_some_and(|purged| purged.forget_at.is_none()) && self.lease.is_none()
+        self.purged.as_ref().is_some_and(|purged| purged.forget_at.is_none()) && self.lease.is_none()
     }
 
     /// Changes the instance by one event.
@@ -253,7 +253,7 @@ impl Instance {
             }
             Event::InstancePurged { forget_at } => {
                 self.turns = None;
-                self.purged = Some(Purged { forget_at: *forget_at });
+                self.purged = Some(Box::new(Purged { forget_at: *forget_at }));
                 self.former_outputs = Rare::default();
                 self.execution.forget();
                 if forget_at.is_none() {
@@ -265,7 +265,7 @@ impl Instance {
             }
             Event::InstanceForgotten => {
                 self.memory = Memory::default();
-                self.purged = Some(Purged { forget_at: None });
+                self.purged = Some(Box::new(Purged { forget_at: None }));
             }
         }
         self.execution.history += u64::from(event.is_history() && self.turns.is_none());
@@ -382,7 +382,7 @@ impl Instance {
         let (retry_at, start_by) = (retry_at.filter(|_| waits), start_by.filter(|_| waits && self.turn_held.is_none()));
         let timer = due.and(self.turns.as_ref()).and_then(|turns| turns.next_timer());
         // What a purge left goes once its lease and its memory are over.
-        let forget_at = self.purged.filter(|_| self.lease.is_none()).and_then(|purged| purged.forget_at);
+        let forget_at = self.purged.as_ref().filter(|_| self.lease.is_none()).and_then(|purged| purged.forget_at);
         [lease_end, run_until, retry_at, start_by, scheduled, timer, forget_at].into_iter().flatten().min()
     }
 

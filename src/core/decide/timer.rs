@@ -21,7 +21,7 @@ fn due(found: Found<'_>, instance: &Instance) -> Vec<Event> {
     if instance.lease.as_ref().is_some_and(|lease| lease.has_expired(now)) {
         return run::lose(found, instance);
     }
-    if let Some(purged) = instance.purged {
+    if let Some(purged) = &instance.purged {
         let is_over = instance.lease.is_none() && has_come(purged.forget_at);
         return is_over.then_some(Event::InstanceForgotten).into_iter().collect();
     }

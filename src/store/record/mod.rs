@@ -65,7 +65,7 @@ pub fn encode_instance(key: &InstanceKey, instance: &Instance) -> Vec<u8> {
         }),
         inbox_after: instance.inbox_after,
         inbox_last: instance.inbox_last,
-        purged: instance.purged.map(|purged| disk::Purged { forget_at: purged.forget_at.map(|at| at.as_micros()) }),
+        purged: instance.purged.as_deref().map(|purged| disk::Purged { forget_at: purged.forget_at.map(|at| at.as_micros()) }),
         queued_starts: instance.queue.len(),
         former_outputs: instance.former_outputs.into_iter().map(|row| row.number()).collect(),
         turns: instance.turns.as_deref().map(turn::turns_to_disk),
@@ -94,7 +94,7 @@ pub fn decode_instance(arrival: Arrival, bytes: &[u8], now: Now) -> Result<(Inst
         former_outputs: record.former_outputs.into_iter().filter_map(PayloadRow::new).collect::<Vec<_>>().into(),
         turns: record.turns.map(turn::turns_from_disk).map(Box::new),
         turn_held: None,
-        purged: record.purged.map(|purged| Purged { forget_at: purged.forget_at.map(Steady::from_micros) }),
+        purged: record.purged.map(|purged| Box::new(Purged { forget_at: purged.forget_at.map(Steady::from_micros) })),
     };
     Ok((key, instance))
 }

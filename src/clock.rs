@@ -49,7 +49,8 @@ pub fn wall_time() -> SystemTime {
 impl From<Timestamp> for SystemTime {
     fn from(at: Timestamp) -> SystemTime {
         let from_epoch = Duration::from_micros(at.as_micros().unsigned_abs());
-        let time = if at.as_micros() < 0 { UNIX_EPOCH.checked_sub(from_epoch) } else { UNIX_EPOCH.checked_add(from_epoch) };
+        let time =
+            if at.as_micros() < 0 { UNIX_EPOCH.checked_sub(from_epoch) } else { UNIX_EPOCH.checked_add(from_epoch) };
         time.unwrap_or(UNIX_EPOCH)
     }
 }

@@ -118,12 +118,26 @@ impl InstanceKey {
     const SEPARATOR: char = '\0';
 
     pub fn new(hub: &TaskHub, id: &InstanceId) -> InstanceKey {
-        InstanceKey(format!("{}{}{}", hub.0, Self::SEPARATOR, id.0).into())
+        InstanceKey::join(&hub.0, &id.0)
+    }
+
+    pub fn parse(hub: &str, id: &str) -> Result<InstanceKey, Malformed> {
+        TaskHub::check(hub)?;
+        InstanceId::check(id)?;
+        Ok(InstanceKey::join(hub, id))
+    }
+
+    fn join(hub: &str, id: &str) -> InstanceKey {
+        let mut joined = String::with_capacity(hub.len() + 1 + id.len());
+        joined.push_str(hub);
+        joined.push(Self::SEPARATOR);
+        joined.push_str(id);
+        InstanceKey(joined.into())
     }
 
     /// Another instance of the same hub.
     pub fn sibling(&self, id: &InstanceId) -> InstanceKey {
-        InstanceKey(format!("{}{}{}", self.hub(), Self::SEPARATOR, id.0).into())
+        InstanceKey::join(self.hub(), &id.0)
     }
 
     pub fn instance_id(&self) -> InstanceId {
@@ -156,9 +170,13 @@ impl fmt::Debug for InstanceKey {
 
 impl TaskHub {
     pub fn parse(text: &str) -> Result<TaskHub, Malformed> {
+        TaskHub::check(text).map(|()| TaskHub(text.into()))
+    }
+
+    fn check(text: &str) -> Result<(), Malformed> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         if (1..=limits::TASK_HUB_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed) {
-            Ok(TaskHub(text.into()))
+            Ok(())
         } else {
             Err(Malformed { allowed: format!("must be 1 to {} of A-Z a-z 0-9 . _ -", limits::TASK_HUB_BYTES_MAX) })
         }
@@ -183,12 +201,16 @@ impl Default for TaskHub {
 
 impl InstanceId {
     pub fn parse(text: &str) -> Result<InstanceId, Malformed> {
+        InstanceId::check(text).map(|()| InstanceId(text.into()))
+    }
+
+    fn check(text: &str) -> Result<(), Malformed> {
         let forbidden = |c: char| c.is_control() || limits::INSTANCE_ID_FORBIDDEN.contains(c);
         if (1..=limits::INSTANCE_ID_BYTES_MAX).contains(&text.len())
             && !text.starts_with('@')
             && !text.contains(forbidden)
         {
-            Ok(InstanceId(text.into()))
+            Ok(())
         } else {
             Err(Malformed {
                 allowed: format!(

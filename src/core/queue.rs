@@ -84,8 +84,6 @@ impl Queue {
     }
 
     pub fn pop(&mut self) -> Option<QueuedStart> {
-        self.0.change(|starts| {
-            if Mutant::DequeueFromBack.is_on() { starts.pop_back() } else { starts.pop_front() }
-        })
+        self.0.change(|starts| if Mutant::DequeueFromBack.is_on() { starts.pop_back() } else { starts.pop_front() })
     }
 }

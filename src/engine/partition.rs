@@ -159,10 +159,8 @@ impl Partition {
     }
 
     /// Changes a restored instance while nobody else is there yet.
-    pub fn amend(&self, key: &InstanceKey, amend: impl FnOnce(&mut Instance)) {
-        if let Some(mut entry) = self.instances.get_mut(key) {
-            amend(&mut entry);
-        }
+    pub fn amend<T>(&self, key: &InstanceKey, amend: impl FnOnce(&mut Instance) -> T) -> Option<T> {
+        self.instances.get_mut(key).map(|mut entry| amend(&mut entry))
     }
 
     /// Decides the command, and numbers, queues and applies what it does, as one step.
@@ -231,7 +229,8 @@ impl Partition {
         let mut log = self.log.lock();
         let revision = log.next_revision();
         let arrival = Arrival(self.arrivals.fetch_add(1, Ordering::Relaxed));
-        let mut instance = Instance::create(arrival, *execution, spec, PayloadRow::of(input.as_ref(), revision), revision, with.now);
+        let mut instance =
+            Instance::create(arrival, *execution, spec, PayloadRow::of(input.as_ref(), revision), revision, with.now);
         let mut journal = Journal::open(key, arrival, with.now);
         journal.event(None, first, revision);
         journal.applied(first, &instance);

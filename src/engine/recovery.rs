@@ -1,6 +1,6 @@
 //! A fresh owner: everything that the store has, back into memory, and what is outstanding through the same effects.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::mpsc, thread};
 
 use super::{Shared, partition::Receipt};
 use crate::{
@@ -8,7 +8,6 @@ use crate::{
         command::Command,
         effect::{Effect, outstanding},
         ids::{Arrival, InstanceKey},
-        instance::Instance,
         partitioning::{PARTITIONS, PartitionId},
     },
     mutant::Mutant,
@@ -17,6 +16,9 @@ use crate::{
 
 /// Rows that are read at a time.
 const PAGE: usize = 4096;
+
+/// Pages that are read before those before them are put to use.
+const PAGES_AHEAD: usize = 4;
 
 /// Why what the store has could not be taken over. It was claimed already; what it holds of instances is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -33,12 +35,11 @@ impl Shared {
         let mut keys: Vec<(Arrival, InstanceKey)> = Vec::new();
         let mut queues: BTreeMap<Arrival, Queued> = BTreeMap::new();
         each_row(&*self.store, Table::Record, |row| {
-            let (key, mut instance) = record::decode_instance(row.key.arrival, &row.bytes, self.clock.now())
-                .map_err(|error| not_understood(Table::Record, row.key, &error))?;
+            let decoded = record::decode_instance(row.key.arrival, &row.bytes, self.clock.now());
+            let record::Recovered { key, mut instance, queued_starts: told } =
+                decoded.map_err(|error| not_understood(Table::Record, row.key, &error))?;
             instance.execution.spec = self.specs.share(instance.execution.spec);
             keys.push((row.key.arrival, key.clone()));
-            let told = record::decode_queue_length(&row.bytes)
-                .map_err(|error| not_understood(Table::Record, row.key, &error))?;
             if told > 0 {
                 queues.insert(row.key.arrival, Queued { told, found: 0 });
             }
@@ -125,17 +126,19 @@ impl Shared {
         for key in keys {
             let partition = self.partition(&key);
             let now = self.clock.now();
-            partition.amend(&key, |instance| {
+            let idle = partition.amend(&key, |instance| {
                 instance.taken_over(now);
                 if let Some(lease) = instance.lease.as_mut().filter(|_| Mutant::EndLeasesAtRecovery.is_on()) {
                     lease.expires_at = now.steady;
                 }
+                instance.lease.is_none().then(|| outstanding(instance))
             });
-            // Its worker will be told today's lease duration when it comes back; by then this is durable, so that the
-            // next server respects it too.
-            partition.submit(&key, &Command::Lengthen(self.config.lease_ttl), now, None);
-            let effects = partition.inspect(&key, |instance: &Instance| outstanding(instance));
-            let mut effects = effects.unwrap_or_default();
+            let mut effects = idle.flatten().unwrap_or_else(|| {
+                // Its worker will be told today's lease duration when it comes back; by then this is durable, so that
+                // the next server respects it too.
+                partition.submit(&key, &Command::Lengthen(self.config.lease_ttl), now, None);
+                partition.inspect(&key, outstanding).unwrap_or_default()
+            });
             effects.retain(|effect| !is_lost(effect));
             self.effects(&key, effects);
         }
@@ -173,13 +176,23 @@ fn each_row(
     table: Table,
     mut each: impl FnMut(Row) -> Result<(), RecoveryError>,
 ) -> Result<(), RecoveryError> {
-    let mut after = None;
-    loop {
-        let page = store.scan(table, after, PAGE)?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.key);
-        page.into_iter().try_for_each(&mut each)?;
-    }
+    let (pages, read) = mpsc::sync_channel(PAGES_AHEAD);
+    thread::scope(|scope| {
+        // What is read is put to use meanwhile.
+        scope.spawn(move || {
+            let mut after = None;
+            loop {
+                let page = store.scan(table, after, PAGE);
+                let last = page.as_ref().ok().and_then(|page| page.last()).map(|row| row.key);
+                // Nobody takes it once a row was not understood.
+                if pages.send(page).is_err() || last.is_none() {
+                    return;
+                }
+                after = last;
+            }
+        });
+        read.into_iter().try_for_each(|page| page?.into_iter().try_for_each(&mut each))
+    })
 }
 
 /// The instance that a row belongs to.

@@ -107,7 +107,9 @@ impl Engine {
     pub async fn input_of(&self, run: &Run) -> Result<Option<String>, Refusal> {
         let (arrival, Some(row)) = (run.arrival, run.input) else { return Ok(None) };
         let input = self.shared.read(move |store| query::read_payload(store, arrival, row)).await?;
-        input.map(Some).ok_or_else(|| Refusal::Damaged(format!("Payload row {}/{} is missing", arrival.0, row.number())))
+        input
+            .map(Some)
+            .ok_or_else(|| Refusal::Damaged(format!("Payload row {}/{} is missing", arrival.0, row.number())))
     }
 
     /// No worker can be given all of the run, since some of it can't be read: it ends here, lest it be offered for

@@ -13,7 +13,10 @@ impl HandClock {
     /// Some day in 2024, on both clocks.
     pub fn new() -> HandClock {
         const BEGIN_MICROS: i64 = 1_720_000_000_000_000;
-        HandClock(Mutex::new(Now { wall: Timestamp::from_micros(BEGIN_MICROS), steady: Steady::from_micros(BEGIN_MICROS) }))
+        HandClock(Mutex::new(Now {
+            wall: Timestamp::from_micros(BEGIN_MICROS),
+            steady: Steady::from_micros(BEGIN_MICROS),
+        }))
     }
 
     /// Time passes: both clocks go on.

@@ -406,15 +406,14 @@ fn asked(request: Option<(u8, u8)>) -> Option<Request> {
 /// To the disk and back: the record, and a row for each start that waits.
 fn through_rows(key: &InstanceKey, instance: &Instance, now: Now) -> Instance {
     let bytes = record::encode_instance(key, instance);
-    let (read_key, read) =
-        record::decode_instance(instance.arrival, &bytes, now).expect("what was written can be read");
-    assert_eq!(read_key, *key);
+    let read = record::decode_instance(instance.arrival, &bytes, now).expect("what was written can be read");
+    assert_eq!(read.key, *key);
     let mut queue = Queue::default();
     for start in instance.queue.iter() {
         let row = record::encode_queued(start);
         queue.push(record::decode_queued(start.ticket, &row).expect("what was written can be read"));
     }
-    Instance { memory: instance.memory.clone(), queue, ..read }
+    Instance { memory: instance.memory.clone(), queue, ..read.instance }
 }
 
 fn without_soft_state(instance: &Instance) -> Instance {

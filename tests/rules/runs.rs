@@ -340,7 +340,11 @@ fn a_continued_run_is_a_new_execution_that_still_runs() {
     world.must(&grant);
     assert!(world.proof.token > first.fencing_token);
     assert_eq!(world.instance().execution.attempt, 1);
-    assert_eq!(world.instance().execution.due.value().run_until, Some(world.now.steady + RUN_TIMEOUT), "a timeout of its own");
+    assert_eq!(
+        world.instance().execution.due.value().run_until,
+        Some(world.now.steady + RUN_TIMEOUT),
+        "a timeout of its own"
+    );
 }
 
 #[test]

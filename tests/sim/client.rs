@@ -110,7 +110,9 @@ impl Client {
             retry,
             start_deadline: some(15, 10 * MILLI, 20 * SECOND),
             run_timeout: some(20, 100 * MILLI, 40 * SECOND),
-            start_at: dice.percent(12).then(|| Timestamp::from_micros(self.world.stage.now() + dice.between(-SECOND, 20 * SECOND))),
+            start_at: dice
+                .percent(12)
+                .then(|| Timestamp::from_micros(self.world.stage.now() + dice.between(-SECOND, 20 * SECOND))),
             parent: None,
             trace: None,
         };

@@ -235,5 +235,6 @@ impl Ledger {
 }
 
 fn decode(row: RowKey, bytes: &[u8], clock: &dyn Clock) -> (InstanceKey, Instance) {
-    record::decode_instance(row.arrival, bytes, clock.now()).expect("what was just written can be read")
+    let read = record::decode_instance(row.arrival, bytes, clock.now()).expect("what was just written can be read");
+    (read.key, read.instance)
 }

@@ -275,7 +275,8 @@ impl Life {
         let of =
             |table| self.rows.iter().filter(move |((of, _), _)| *of == table).map(|((_, key), bytes)| (key, bytes));
         let (key, bytes) = of(Table::Record).next().expect("a record");
-        let (_, mut read) = record::decode_instance(key.arrival, bytes, self.now).expect("it was written so");
+        let record::Recovered { instance: mut read, .. } =
+            record::decode_instance(key.arrival, bytes, self.now).expect("it was written so");
         let (mut memory, mut queue) = (Memory::default(), Queue::default());
         for (key, bytes) in of(Table::Request) {
             memory.remember(Revision(key.number), record::decode_request(bytes).expect("it was written so"));

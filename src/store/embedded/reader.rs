@@ -74,7 +74,7 @@ impl Readers {
             let mut rows = Vec::with_capacity(limit.min(ROWS_RESERVED_MAX));
             while let Some(row) = found.next()? {
                 match verified(table, row) {
-                    Ok(row) => rows.push(row),
+                    Ok((key, bytes)) => rows.push(Row { key, bytes: bytes.to_vec() }),
                     Err(damaged) => return Ok(Err(damaged)),
                 }
             }
@@ -155,7 +155,7 @@ pub(super) fn first_damaged(
 }
 
 /// The row, if it is what was written.
-fn verified(table: Table, row: &rusqlite::Row<'_>) -> Result<Row, ReadError> {
+fn verified<'a>(table: Table, row: &'a rusqlite::Row<'_>) -> Result<(RowKey, &'a [u8]), ReadError> {
     let number = |n| row.get::<_, i64>(n).ok();
     let (arrival_signed, number_signed) = (number(0).unwrap_or(-1), number(1).unwrap_or(-1));
     let key = key(arrival_signed, number_signed);
@@ -169,7 +169,7 @@ fn verified(table: Table, row: &rusqlite::Row<'_>) -> Result<Row, ReadError> {
     if checksum != row::checksum(table, arrival_signed, number_signed, bytes) {
         return Err(damaged("its checksum is wrong"));
     }
-    Ok(Row { key, bytes: bytes.to_vec() })
+    Ok((key, bytes))
 }
 
 /// What SQLite's error means for the rows from `start` on.

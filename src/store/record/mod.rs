@@ -12,7 +12,7 @@ use prost::Message;
 
 pub use self::{
     history::{Noted, decode_history, decode_noted, encode_history, encode_note},
-    queue::{decode_queue_length, decode_queued, encode_queued},
+    queue::{decode_queued, encode_queued},
     turn::{
         Incoming, Letter, decode_incoming, decode_letter, decode_mark, decode_task, encode_letter, encode_mark,
         encode_outcome, encode_task, failure_details, is_end, sent_event,
@@ -22,7 +22,7 @@ pub use self::{
 use crate::{
     core::{
         command::Payload,
-        ids::{Arrival, ClaimId, ExecutionId, InstanceId, InstanceKey, Name, PayloadRow, Revision, TaskHub},
+        ids::{Arrival, ClaimId, ExecutionId, InstanceKey, Name, PayloadRow, Revision},
         instance::{Instance, Purged},
         lease::{Cancellation, FinalReport, Lease, Proof},
         policy::{RetryPolicy, WorkerKind},
@@ -38,6 +38,16 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Undecodable(String);
+
+/// An instance as its record holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recovered {
+    pub key: InstanceKey,
+    /// Without its remembered requests, queued starts and tasks, which have rows of their own.
+    pub instance: Instance,
+    /// How many starts wait.
+    pub queued_starts: u32,
+}
 
 /// An external event as its row holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,7 +75,10 @@ pub fn encode_instance(key: &InstanceKey, instance: &Instance) -> Vec<u8> {
         }),
         inbox_after: instance.inbox_after,
         inbox_last: instance.inbox_last,
-        purged: instance.purged.as_deref().map(|purged| disk::Purged { forget_at: purged.forget_at.map(|at| at.as_micros()) }),
+        purged: instance
+            .purged
+            .as_deref()
+            .map(|purged| disk::Purged { forget_at: purged.forget_at.map(|at| at.as_micros()) }),
         queued_starts: instance.queue.len(),
         former_outputs: instance.former_outputs.into_iter().map(|row| row.number()).collect(),
         turns: instance.turns.as_deref().map(turn::turns_to_disk),
@@ -73,9 +86,8 @@ pub fn encode_instance(key: &InstanceKey, instance: &Instance) -> Vec<u8> {
     .encode_to_vec()
 }
 
-/// The instance without its remembered requests, queued starts and tasks, which have rows of their own. A lease counts anew
-/// from `now`.
-pub fn decode_instance(arrival: Arrival, bytes: &[u8], now: Now) -> Result<(InstanceKey, Instance), Undecodable> {
+/// A lease counts anew from `now`.
+pub fn decode_instance(arrival: Arrival, bytes: &[u8], now: Now) -> Result<Recovered, Undecodable> {
     let record = disk::InstanceRecord::decode(bytes).map_err(undecodable)?;
     let key = key_from_disk(&record.task_hub, &record.instance_id)?;
     let instance = Instance {
@@ -96,7 +108,7 @@ pub fn decode_instance(arrival: Arrival, bytes: &[u8], now: Now) -> Result<(Inst
         turn_held: None,
         purged: record.purged.map(|purged| Box::new(Purged { forget_at: purged.forget_at.map(Steady::from_micros) })),
     };
-    Ok((key, instance))
+    Ok(Recovered { key, instance, queued_starts: record.queued_starts })
 }
 
 pub fn encode_transition(view: &View) -> Vec<u8> {
@@ -364,7 +376,7 @@ fn report_from_disk(row: disk::FinalReport) -> Result<FinalReport, Undecodable> 
 }
 
 fn key_from_disk(hub: &str, id: &str) -> Result<InstanceKey, Undecodable> {
-    Ok(InstanceKey::new(&TaskHub::parse(hub).map_err(undecodable)?, &InstanceId::parse(id).map_err(undecodable)?))
+    InstanceKey::parse(hub, id).map_err(undecodable)
 }
 
 fn name(text: &str) -> Result<Name, Undecodable> {

@@ -22,15 +22,3 @@ pub fn decode_queued(ticket: Revision, bytes: &[u8]) -> Result<QueuedStart, Unde
         queued_at: execution.created_at,
     })
 }
-
-/// How many starts wait by what the record of their instance says, without decoding the rest of it.
-pub fn decode_queue_length(record: &[u8]) -> Result<u32, Undecodable> {
-    QueueLength::decode(record).map(|record| record.queued_starts).map_err(undecodable)
-}
-
-/// The one field of a record.
-#[derive(Clone, PartialEq, Message)]
-struct QueueLength {
-    #[prost(uint32, tag = "13")]
-    queued_starts: u32,
-}

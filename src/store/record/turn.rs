@@ -126,7 +126,8 @@ pub fn encode_outcome(execution: ExecutionId, task: &Task, outcome: &TaskOutcome
         event_type: Some(event_type(task, outcome)),
     };
     let ended = disk::TaskEnded { execution: execution.0.to_vec(), event: event.encode_to_vec() };
-    disk::ExternalEvent { raised_at: now.wall.as_micros(), task_ended: Some(ended), ..Default::default() }.encode_to_vec()
+    disk::ExternalEvent { raised_at: now.wall.as_micros(), task_ended: Some(ended), ..Default::default() }
+        .encode_to_vec()
 }
 
 fn event_type(task: &Task, outcome: &TaskOutcome) -> dt::history_event::EventType {
@@ -207,7 +208,9 @@ pub fn decode_incoming(bytes: &[u8]) -> Result<Incoming, Undecodable> {
     let row = disk::ExternalEvent::decode(bytes).map_err(undecodable)?;
     match row.task_ended {
         Some(ended) => Ok(Incoming::TaskEnded { execution: execution_id(&ended.execution)?, event: ended.event }),
-        None => Ok(Incoming::Raised { name: row.name, input: row.input, raised_at: Timestamp::from_micros(row.raised_at) }),
+        None => {
+            Ok(Incoming::Raised { name: row.name, input: row.input, raised_at: Timestamp::from_micros(row.raised_at) })
+        }
     }
 }
 

@@ -39,7 +39,8 @@ pub fn check(memory: &Memory, clock: &HandClock) {
     }
     for row in all(memory, Table::Record) {
         let arrival = row.key.arrival;
-        let (key, instance) = record::decode_instance(arrival, &row.bytes, clock.now()).expect("an instance");
+        let record::Recovered { key, instance, .. } =
+            record::decode_instance(arrival, &row.bytes, clock.now()).expect("an instance");
         for table in Table::ALL {
             let found = numbers.remove(&(table, arrival)).unwrap_or_default();
             if let Some(mut expected) = expected(table, &instance) {

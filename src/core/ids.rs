@@ -1,6 +1,8 @@
 //! Names and numbers that identify things. Whoever holds one holds a valid one.
 
-use std::{borrow::Borrow, fmt, num::NonZeroU64, sync::Arc};
+use std::{borrow::Borrow, fmt, num::NonZeroU64};
+
+use arcstr::ArcStr;
 
 use super::limits;
 
@@ -33,7 +35,7 @@ pub struct CompletionToken(pub [u8; 16]);
 
 /// Names an instance within the server: task hub and instance id.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InstanceKey(Arc<str>);
+pub struct InstanceKey(ArcStr);
 
 /// Why a text is no valid name: what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,15 +46,15 @@ pub struct Malformed {
 
 /// A namespace of instances.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskHub(Arc<str>);
+pub struct TaskHub(ArcStr);
 
 /// What callers name an instance by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InstanceId(Arc<str>);
+pub struct InstanceId(ArcStr);
 
 /// The name of a function, of an event or of a worker.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Arc<str>);
+pub struct Name(ArcStr);
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -122,9 +122,13 @@ impl Outlook {
     }
 }
 
+/// As many effects as most changes have, beside what watchers are told.
+const USUALLY_MORE: usize = 3;
+
 /// What `events` call for, beyond what was outstanding `before` them.
 pub fn effects(before: Outlook, events: &[Event], news: Vec<News>, after: &Instance) -> Vec<Effect> {
-    let mut effects: Vec<Effect> = news.into_iter().map(|news| Effect::Publish(Arc::new(news))).collect();
+    let mut effects = Vec::with_capacity(news.len() + USUALLY_MORE);
+    effects.extend(news.into_iter().map(|news| Effect::Publish(Arc::new(news))));
     let ended = before.lease.filter(|(proof, _)| after.lease.as_ref().is_none_or(|lease| lease.proof() != *proof));
     if let Some((proof, _)) = ended {
         let expired = events.contains(&Event::LeaseEnded(LeaseEnd::Expired));
@@ -144,13 +148,14 @@ pub fn effects(before: Outlook, events: &[Event], news: Vec<News>, after: &Insta
     effects.extend(of_turns(events, after));
     let continued = events.iter().any(|event| matches!(event, Event::ExecutionContinued { .. }));
     let prefer = ended.filter(|_| continued).map(|(proof, _)| proof.claim);
-    effects.extend(outstanding_since(before, prefer, after));
+    add_outstanding(&mut effects, before, prefer, after);
     effects
 }
 
 /// What a fresh owner of the instance has to do. What it has sent lies in rows of its own.
 pub fn outstanding(instance: &Instance) -> Vec<Effect> {
-    let mut effects = outstanding_since(Outlook::default(), None, instance);
+    let mut effects = Vec::with_capacity(USUALLY_MORE);
+    add_outstanding(&mut effects, Outlook::default(), None, instance);
     effects.extend(activities(instance).map(Effect::OfferActivity));
     effects
 }
@@ -192,9 +197,9 @@ fn activity(instance: &Instance, revision: Revision, task: &Task) -> Option<Acti
     })
 }
 
-fn outstanding_since(before: Outlook, prefer: Option<ClaimId>, instance: &Instance) -> Vec<Effect> {
+/// What is outstanding and was not before.
+fn add_outstanding(effects: &mut Vec<Effect>, before: Outlook, prefer: Option<ClaimId>, instance: &Instance) {
     let now = Outlook::of(instance);
-    let mut effects = Vec::new();
     if let Some((proof, Some(why))) = now.lease.filter(|_| now.lease != before.lease) {
         effects.push(Effect::Cancel { claim: proof.claim, why });
     }
@@ -214,7 +219,6 @@ fn outstanding_since(before: Outlook, prefer: Option<ClaimId>, instance: &Instan
     if let Some(due) = now.due.filter(|_| now.due != before.due) {
         effects.push(Effect::Arm(due));
     }
-    effects
 }
 
 fn hand_out(instance: &Instance) -> Option<Effect> {

@@ -133,14 +133,17 @@ impl Dispatch {
     /// A run waits for a worker.
     pub fn offer(&self, key: &InstanceKey, offer: &Offer, prefer: Option<SessionId>) -> Vec<Match> {
         let mut board = self.board.lock();
-        board.withdraw(key);
         if let Some(seat) = prefer.and_then(|id| board.sessions.get_mut(&id)).filter(|seat| seat.has_room()) {
-            return vec![seat.take(key.clone(), offer.execution)];
+            let taken = seat.take(key.clone(), offer.execution);
+            board.withdraw(key);
+            return vec![taken];
         }
         let (function, ticket) = (&offer.spec.function, board.next_ticket);
         board.next_ticket += 1;
         board.lanes.enter(key.hub(), function, |lane| lane.offers.push(ticket, key.clone(), offer.execution));
-        board.waiting.insert(key.clone(), function.clone(), ticket);
+        if let Some((former, ticket)) = board.waiting.insert(key.clone(), function.clone(), ticket) {
+            board.lanes.change(key.hub(), &former, |lane| lane.offers.remove(ticket));
+        }
         board.match_lane(key.hub(), function)
     }
 
@@ -309,9 +312,12 @@ impl Waiting {
         self.maps.get(&PartitionId::of(key))?.get(key)
     }
 
-    fn insert(&mut self, key: InstanceKey, function: Name, ticket: u64) {
+    /// Answers where it stood before.
+    fn insert(&mut self, key: InstanceKey, function: Name, ticket: u64) -> Option<(Name, u64)> {
         let of_partition = self.maps.entry(PartitionId::of(&key)).or_default();
-        self.len += usize::from(of_partition.insert(key, (function, ticket)).is_none());
+        let former = of_partition.insert(key, (function, ticket));
+        self.len += usize::from(former.is_none());
+        former
     }
 
     fn remove(&mut self, key: &InstanceKey) -> Option<(Name, u64)> {

@@ -222,37 +222,32 @@ impl Engine {
         start.spec = self.shared.specs.share(start.spec);
         let signal = start.signal.as_ref().and_then(|signal| signal.input.as_ref());
         let weight = payload_kib(start.input.as_ref()) + payload_kib(signal);
-        self.start_counted(key, Command::Start(start), weight).await
+        self.start_counted(key, &Command::Start(start), weight).await
     }
 
     /// Starts an instance that has ended anew.
     pub async fn restart(&self, key: &InstanceKey, restart: Restart) -> Result<Started, Refusal> {
-        self.start_counted(key, Command::Restart(restart), 1).await
+        self.start_counted(key, &Command::Restart(restart), 1).await
     }
 
-    async fn start_counted(&self, key: &InstanceKey, command: Command, weight: u32) -> Result<Started, Refusal> {
-        let started = self.start_command(key, command, weight).await;
-        self.shared.metrics.started(measure::ending(&started));
-        started
-    }
-
-    async fn start_command(&self, key: &InstanceKey, command: Command, weight: u32) -> Result<Started, Refusal> {
-        let (answer, view) = self.shared.execute(key, command, weight).await?;
-        let status = self.shared.describe(view);
-        match answer {
+    async fn start_counted(&self, key: &InstanceKey, command: &Command, weight: u32) -> Result<Started, Refusal> {
+        let decided = self.shared.execute(key, command, weight).await;
+        let started = decided.map(|(answer, view)| match answer {
             Answer::Start { outcome, deduplicated, execution, queue_position } => {
-                Ok(Started { outcome, deduplicated, execution, queue_position, status })
+                Started { outcome, deduplicated, execution, queue_position, status: self.shared.describe(view) }
             }
             Answer::EventRaised { .. } | Answer::Ended { .. } | Answer::Done => {
                 unreachable!("a start is answered as a start")
             }
-        }
+        });
+        self.shared.metrics.started(measure::ending(&started));
+        started
     }
 
     /// Delivers an external event. Answers the execution that gets it and the event's number.
     pub async fn raise_event(&self, key: &InstanceKey, raise: RaiseEvent) -> Result<(ExecutionId, u64), Refusal> {
         let weight = payload_kib(raise.signal.input.as_ref());
-        match self.shared.execute(key, Command::RaiseEvent(raise), weight).await?.0 {
+        match self.shared.execute(key, &Command::RaiseEvent(raise), weight).await?.0 {
             Answer::EventRaised { execution, sequence } => Ok((execution, sequence)),
             Answer::Start { .. } | Answer::Ended { .. } | Answer::Done => {
                 unreachable!("an event is answered as an event")
@@ -262,13 +257,13 @@ impl Engine {
 
     /// Holds events and attempts of the live execution back.
     pub async fn suspend(&self, key: &InstanceKey, suspend: Suspend) -> Result<Description, Refusal> {
-        let (_, view) = self.shared.execute(key, Command::Suspend(suspend), 1).await?;
+        let (_, view) = self.shared.execute(key, &Command::Suspend(suspend), 1).await?;
         Ok(self.shared.describe(view))
     }
 
     /// Goes on with a suspended execution.
     pub async fn resume(&self, key: &InstanceKey, resume: Resume) -> Result<Description, Refusal> {
-        let (_, view) = self.shared.execute(key, Command::Resume(resume), 1).await?;
+        let (_, view) = self.shared.execute(key, &Command::Resume(resume), 1).await?;
         Ok(self.shared.describe(view))
     }
 
@@ -276,13 +271,13 @@ impl Engine {
     pub async fn purge(&self, key: &InstanceKey, expected_execution: Option<ExecutionId>) -> Result<(), Refusal> {
         let remember = self.shared.config.request_memory;
         let purge = Purge { expected_execution, ended_before: None, remember };
-        self.shared.execute(key, Command::Purge(purge), 1).await.map(drop)
+        self.shared.execute(key, &Command::Purge(purge), 1).await.map(drop)
     }
 
     /// Ends the live execution, or withdraws one from the queue. Answers how that one stands now.
     pub async fn terminate(&self, key: &InstanceKey, terminate: Terminate) -> Result<Description, Refusal> {
         let weight = payload_kib(terminate.output.as_ref());
-        let (_, view) = self.shared.execute(key, Command::Terminate(terminate), weight).await?;
+        let (_, view) = self.shared.execute(key, &Command::Terminate(terminate), weight).await?;
         Ok(self.shared.describe(view))
     }
 
@@ -347,10 +342,10 @@ impl Shared {
     }
 
     /// Reserves a place, lets the partition decide, and waits until the answer is durable.
-    async fn execute(&self, key: &InstanceKey, command: Command, kib: u32) -> Result<(Answer, View), Refusal> {
+    async fn execute(&self, key: &InstanceKey, command: &Command, kib: u32) -> Result<(Answer, View), Refusal> {
         let place = self.reserve(kib).await?;
         let partition = self.partition(key);
-        let verdict = partition.submit(key, &command, self.clock.now(), Some(place));
+        let verdict = partition.submit(key, command, self.clock.now(), Some(place));
         self.answer(partition, verdict).await
     }
 

@@ -99,7 +99,7 @@ impl Shared {
         }
         let expected_execution = Some(seen.execution.id);
         let purge = Purge { expected_execution, ended_before, remember: self.config.request_memory };
-        match self.execute(&seen.key, Command::Purge(purge), 1).await {
+        match self.execute(&seen.key, &Command::Purge(purge), 1).await {
             Ok(_) => Ok(true),
             Err(Refusal::Rejected(_)) => Ok(false),
             Err(refusal) => Err(refusal),

@@ -1,6 +1,16 @@
 //! A fresh owner: everything that the store has, back into memory, and what is outstanding through the same effects.
 
-use std::{collections::BTreeMap, sync::mpsc, thread};
+use std::{
+    collections::BTreeMap,
+    panic::resume_unwind,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, SyncSender},
+    },
+    thread,
+};
+
+use parking_lot::Mutex;
 
 use super::{Shared, partition::Receipt};
 use crate::{
@@ -20,6 +30,9 @@ const PAGE: usize = 4096;
 /// Pages that are read before those before them are put to use.
 const PAGES_AHEAD: usize = 4;
 
+/// Threads that put instances into memory.
+const LOADERS: usize = 2;
+
 /// Why what the store has could not be taken over. It was claimed already; what it holds of instances is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
@@ -32,20 +45,11 @@ pub enum RecoveryError {
 impl Shared {
     /// Loads every instance with its remembered requests and queued starts. Blocks.
     pub(super) fn load(&self) -> Result<Vec<InstanceKey>, RecoveryError> {
-        let mut keys: Vec<(Arrival, InstanceKey)> = Vec::new();
-        let mut queues: BTreeMap<Arrival, Queued> = BTreeMap::new();
-        each_row(&*self.store, Table::Record, |row| {
-            let decoded = record::decode_instance(row.key.arrival, &row.bytes, self.clock.now());
-            let record::Recovered { key, mut instance, queued_starts: told } =
-                decoded.map_err(|error| not_understood(Table::Record, row.key, &error))?;
-            instance.execution.spec = self.specs.share(instance.execution.spec);
-            keys.push((row.key.arrival, key.clone()));
-            if told > 0 {
-                queues.insert(row.key.arrival, Queued { told, found: 0 });
-            }
-            self.partition(&key).restore(key, instance);
-            Ok(())
-        })?;
+        let found = self.load_instances()?;
+        let waiting = found.iter().filter(|found| found.queued_starts > 0);
+        let mut queues: BTreeMap<Arrival, Queued> =
+            waiting.map(|found| (found.arrival, Queued { told: found.queued_starts, found: 0 })).collect();
+        let keys: Vec<(Arrival, InstanceKey)> = found.into_iter().map(|found| (found.arrival, found.key)).collect();
         each_row(&*self.store, Table::Request, |row| {
             let request =
                 record::decode_request(&row.bytes).map_err(|error| not_understood(Table::Request, row.key, &error))?;
@@ -93,6 +97,47 @@ impl Shared {
         let next = keys_seen.last().map_or(1, |(arrival, _)| arrival.0 + 1);
         self.arrivals.store(next, std::sync::atomic::Ordering::Relaxed);
         Ok(keys.into_iter().map(|(_, key)| key).collect())
+    }
+
+    /// Loads every instance, as its record has it. Answers them in the order of their arrival.
+    fn load_instances(&self) -> Result<Vec<Found>, RecoveryError> {
+        let store = &*self.store;
+        let (pages, read) = mpsc::sync_channel(PAGES_AHEAD);
+        let read = Arc::new(Mutex::new(read));
+        let mut found = thread::scope(|scope| {
+            scope.spawn(move || read_pages(store, Table::Record, &pages));
+            let loaders: Vec<_> =
+                (0..LOADERS).map(|_| read.clone()).map(|read| scope.spawn(move || self.load_pages(&read))).collect();
+            // Once all loaders have given up nobody reads any more.
+            drop(read);
+            let loaded = loaders.into_iter().map(|loader| loader.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            loaded.collect::<Result<Vec<Vec<Found>>, RecoveryError>>()
+        })?
+        .concat();
+        found.sort_unstable_by_key(|found| found.arrival);
+        Ok(found)
+    }
+
+    fn load_pages(&self, pages: &Mutex<Receiver<Page>>) -> Result<Vec<Found>, RecoveryError> {
+        let mut found = Vec::new();
+        loop {
+            let page = pages.lock().recv();
+            // Nothing comes behind the last one.
+            let Ok(page) = page else { return Ok(found) };
+            for row in page? {
+                found.push(self.load_instance(&row)?);
+            }
+        }
+    }
+
+    fn load_instance(&self, row: &Row) -> Result<Found, RecoveryError> {
+        let arrival = row.key.arrival;
+        let record::Recovered { key, mut instance, queued_starts } =
+            record::decode_instance(arrival, &row.bytes, self.clock.now())
+                .map_err(|error| not_understood(Table::Record, row.key, &error))?;
+        instance.execution.spec = self.specs.share(instance.execution.spec);
+        self.partition(&key).restore(key.clone(), instance);
+        Ok(Found { arrival, key, queued_starts })
     }
 
     /// The messages that may not have arrived, in the order in which each partition has sent them.
@@ -145,6 +190,17 @@ impl Shared {
     }
 }
 
+/// Rows that were read together, or why they were not.
+type Page = Result<Vec<Row>, ReadError>;
+
+/// An instance that was loaded.
+#[derive(Clone)]
+struct Found {
+    arrival: Arrival,
+    key: InstanceKey,
+    queued_starts: u32,
+}
+
 /// The starts that wait behind one instance.
 #[derive(Clone, Copy, Default)]
 struct Queued {
@@ -178,21 +234,23 @@ fn each_row(
 ) -> Result<(), RecoveryError> {
     let (pages, read) = mpsc::sync_channel(PAGES_AHEAD);
     thread::scope(|scope| {
-        // What is read is put to use meanwhile.
-        scope.spawn(move || {
-            let mut after = None;
-            loop {
-                let page = store.scan(table, after, PAGE);
-                let last = page.as_ref().ok().and_then(|page| page.last()).map(|row| row.key);
-                // Nobody takes it once a row was not understood.
-                if pages.send(page).is_err() || last.is_none() {
-                    return;
-                }
-                after = last;
-            }
-        });
+        scope.spawn(move || read_pages(store, table, &pages));
         read.into_iter().try_for_each(|page| page?.into_iter().try_for_each(&mut each))
     })
+}
+
+/// Reads a table, while what was read is put to use.
+fn read_pages(store: &dyn Store, table: Table, pages: &SyncSender<Page>) {
+    let mut after = None;
+    loop {
+        let page = store.scan(table, after, PAGE);
+        let last = page.as_ref().ok().and_then(|page| page.last()).map(|row| row.key);
+        // Nobody takes it once a row was not understood.
+        if pages.send(page).is_err() || last.is_none() {
+            return;
+        }
+        after = last;
+    }
 }
 
 /// The instance that a row belongs to.

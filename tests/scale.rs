@@ -44,6 +44,7 @@ fn engine(folder: &Path, instances: u64) -> Engine {
     fill(&store, instances);
     let config = Config {
         lease_ttl: Span::from_secs(15),
+        turn_ttl: Span::from_secs(300),
         request_memory: Span::from_secs(86_400),
         retention: None,
         watchers_max: 10,

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::{
     calls::{CallName, Calls},
     filters::Fit,
+    leases::Leases,
     rest,
     stream::{Assignment, Stream, StreamId},
 };
@@ -18,10 +19,11 @@ use crate::{
         effect::{ActivityOffer, Offer},
         ids::{CompletionToken, ExecutionId, InstanceKey, Name, Revision},
         status::Spec,
-        time::{Steady, Timestamp},
+        time::{Span, Steady, Timestamp},
         turn::Note,
     },
     engine::partition::TurnClaim,
+    mutant::Mutant,
 };
 
 /// Work items that wait and streams that have room, first come first served.
@@ -65,6 +67,15 @@ pub(super) struct Joined {
     pub is_first: bool,
 }
 
+/// A turn that was taken from a worker that did not answer.
+pub(super) struct Lapsed {
+    pub token: CompletionToken,
+    pub item: Arc<Item>,
+    pub stream: StreamId,
+    /// What takes its place.
+    pub matches: Vec<Match>,
+}
+
 /// A work item that a worker has.
 #[derive(Clone)]
 pub struct Out {
@@ -99,10 +110,11 @@ struct Board {
     next_ticket: u64,
     streams: BTreeMap<StreamId, Seat>,
     out: HashMap<CompletionToken, Out>,
+    leases: Leases,
     calls: Calls,
     /// What was abandoned, until it is offered again.
     resting: BTreeMap<ItemKey, (Steady, Arc<Item>)>,
-    /// How often in a row, and by whom last.
+    /// How often in a row, and by whom last: of what was abandoned, and, as never, of turns that were not answered.
     strikes: HashMap<ItemKey, (u32, StreamId)>,
 }
 
@@ -112,6 +124,10 @@ struct Seat {
     activities: usize,
     /// Its worker has named a token.
     names_tokens: bool,
+    /// Its worker knows no tokens, as far as anybody can tell.
+    nameless: bool,
+    /// It has let a turn lapse, and completed nothing since.
+    mute: bool,
 }
 
 impl Item {
@@ -161,7 +177,7 @@ impl WorkItems {
             return None;
         }
         let is_first = !board.is_attended(stream.wishes.hub.as_str());
-        board.streams.insert(stream.id, Seat { stream: stream.clone(), turns: 0, activities: 0, names_tokens: false });
+        board.streams.insert(stream.id, Seat::new(stream));
         // What others have abandoned may be what this one does.
         let hub = stream.wishes.hub.as_str();
         let resting: Vec<ItemKey> = board.resting.keys().filter(|(key, _)| key.hub() == hub).cloned().collect();
@@ -232,29 +248,32 @@ impl WorkItems {
         }
     }
 
-    /// The stream gets the work item, for which its place is taken. Not if it has gone: then this answers what takes that
-    /// place.
+    /// The stream gets the work item, for which its place is taken; a turn until its lease ends. Answers whether no other
+    /// lease ends before. Not if the stream has gone: then this answers what takes that place.
     pub(super) fn hand_out(
         &self,
         token: CompletionToken,
         id: StreamId,
         item: &Arc<Item>,
-        claim: Option<TurnClaim>,
-    ) -> Result<(), Option<Match>> {
+        leased: Option<(TurnClaim, Steady)>,
+    ) -> Result<bool, Option<Match>> {
         let mut board = self.board.lock();
         let Some(stream) = board.streams.get(&id).map(|seat| seat.stream.clone()) else {
             return Err(board.end_call(&item.called(), id));
         };
         board.out.insert(token, Out { item: item.clone(), stream: id, sent: None });
         board.calls.handed_out(&item.called(), id, token);
+        let (claim, ends_at) = leased.unzip();
+        let is_first = ends_at.is_some_and(|ends_at| board.lease(token, ends_at));
         drop(board);
         stream.assign(Assignment { token, item: item.clone(), claim });
-        Ok(())
+        Ok(is_first)
     }
 
-    /// The place that was taken is free again. Answers what takes it.
+    /// The place that was taken is free again, for what was to take it is of no use any more. Answers what takes it.
     pub(super) fn free(&self, id: StreamId, item: &Item) -> Vec<Match> {
         let mut board = self.board.lock();
+        board.strikes.remove(&item.item_key());
         let freed = board.give_back(id, item);
         freed.into_iter().chain(board.fill(id)).collect()
     }
@@ -264,6 +283,9 @@ impl WorkItems {
         let mut board = self.board.lock();
         let Some((out, freed)) = board.take_out(token) else { return Vec::new() };
         board.strikes.remove(&out.item.item_key());
+        if let Some(seat) = board.streams.get_mut(&out.stream) {
+            seat.mute = false;
+        }
         freed.into_iter().chain(board.fill(out.stream)).collect()
     }
 
@@ -284,6 +306,47 @@ impl WorkItems {
         (*strikes, *by) = (*strikes + 1, out.stream);
         board.resting.insert(key, (due, out.item));
         Some((due, freed.into_iter().chain(board.fill(out.stream)).collect()))
+    }
+
+    /// Nobody is to have it any more.
+    pub(super) fn forget(&self, item: &Item) {
+        self.board.lock().strikes.remove(&item.item_key());
+    }
+
+    /// Takes the next turn back whose lease has ended. One that may be answered without a token stays where it is: the
+    /// late answer would be taken for the answer to whatever turn of the instance is out then.
+    pub(super) fn lapse(&self, now: Steady, ttl: Span) -> Option<Lapsed> {
+        let mut board = self.board.lock();
+        loop {
+            let Board { leases, out, streams, .. } = &mut *board;
+            let token = leases.pop_due(now, out)?;
+            let stream = out.get(&token)?.stream;
+            let seat = streams.get_mut(&stream);
+            if Mutant::KeepLapsedTurn.is_on() {
+                continue;
+            }
+            if seat.as_ref().is_some_and(|seat| seat.nameless && !seat.names_tokens) {
+                leases.begin(token, now + ttl, out);
+                continue;
+            }
+            if let Some(seat) = seat {
+                seat.mute = true;
+            }
+            let (Out { item, .. }, freed) = board.take_out(token)?;
+            let matches = freed.into_iter().chain(board.fill(stream)).collect();
+            return Some(Lapsed { token, item, stream, matches });
+        }
+    }
+
+    /// When `lapse` may have something to do.
+    pub fn next_lapse(&self) -> Option<Steady> {
+        self.board.lock().leases.next_end()
+    }
+
+    /// Somebody else had better have it.
+    pub(super) fn avoid(&self, item: &Item, id: StreamId) {
+        let mut board = self.board.lock();
+        board.strikes.entry(item.item_key()).or_insert((0, id)).1 = id;
     }
 
     /// Offers what has rested for long enough. Answers when the next one will have.
@@ -322,7 +385,13 @@ impl WorkItems {
 
     /// What a worker that names no tokens means: the turn of an instance or, with the orchestrator's number, an activity.
     pub(super) fn called(&self, key: &InstanceKey, id: Option<i32>) -> Option<CompletionToken> {
-        self.board.lock().calls.token(&(key.clone(), id))
+        let mut board = self.board.lock();
+        let token = board.calls.token(&(key.clone(), id))?;
+        let Board { out, streams, .. } = &mut *board;
+        if let Some(seat) = out.get(&token).and_then(|out| streams.get_mut(&out.stream)) {
+            seat.nameless = true;
+        }
+        Some(token)
     }
 
     /// Whether a stream takes turns of this orchestration.
@@ -337,14 +406,14 @@ impl WorkItems {
 }
 
 impl Board {
-    /// The stream with room that fits best: one that asks for it by name, one that has not just abandoned it, and one
-    /// that has little to do. Its place is taken.
+    /// The stream with room that fits best: one that asks for it by name, one that has not just had it in vain, one that
+    /// answers, and one that has little to do. Its place is taken.
     fn choose(&mut self, item: &Item) -> Option<StreamId> {
         let (kind, is_taken) = (item.kind(), self.calls.is_taken(&item.called()));
         let avoid = self.strikes.get(&item.item_key()).map(|(_, stream)| *stream);
         let candidates = self.streams.iter().filter_map(|(id, seat)| {
             let fit = seat.fit(item).filter(|_| seat.room(kind) > 0 && (seat.names_tokens || !is_taken))?;
-            Some(((fit, Some(*id) != avoid, usize::MAX - seat.held(kind)), *id))
+            Some(((fit, Some(*id) != avoid, !seat.mute, usize::MAX - seat.held(kind)), *id))
         });
         let (_, id) = candidates.max()?;
         self.take(id, item);
@@ -411,6 +480,11 @@ impl Board {
         firsts.min_by_key(|(ticket, _)| **ticket).map(|(_, item)| item.clone())
     }
 
+    /// Answers whether no other lease ends before this one.
+    fn lease(&mut self, token: CompletionToken, ends_at: Steady) -> bool {
+        self.leases.begin(token, ends_at, &self.out)
+    }
+
     /// Nobody has it any more. Answers what waited for that, too.
     fn take_out(&mut self, token: CompletionToken) -> Option<(Out, Option<Match>)> {
         let out = self.out.remove(&token)?;
@@ -461,6 +535,11 @@ impl Board {
 }
 
 impl Seat {
+    fn new(stream: &Arc<Stream>) -> Seat {
+        let (stream, nameless) = (stream.clone(), stream.wishes.nameless);
+        Seat { stream, turns: 0, activities: 0, names_tokens: false, nameless, mute: false }
+    }
+
     fn fit(&self, item: &Item) -> Option<Fit> {
         let wishes = &self.stream.wishes;
         if wishes.hub.as_str() != item.key.hub() {
@@ -505,7 +584,8 @@ mod tests {
     };
 
     fn stream(id: u64) -> Arc<Stream> {
-        let wishes = Wishes { hub: TaskHub::default(), turns_max: 1, activities_max: 1, filters: None };
+        let wishes =
+            Wishes { hub: TaskHub::default(), turns_max: 1, activities_max: 1, filters: None, nameless: false };
         Stream::new(StreamId(id), wishes)
     }
 

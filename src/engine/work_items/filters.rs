@@ -13,6 +13,8 @@ pub struct Wishes {
     pub activities_max: usize,
     /// Everything, if absent.
     pub filters: Option<Filters>,
+    /// Its worker may be one that knows no completion tokens. Until it has named one, it keeps its turns.
+    pub nameless: bool,
 }
 
 /// The names that a stream takes, each with the versions that it takes; any version if there are none.

@@ -115,7 +115,8 @@ impl House {
     }
 
     fn attend(&mut self) {
-        let wishes = Wishes { hub: TaskHub::default(), turns_max: 4, activities_max: 4, filters: None };
+        let wishes =
+            Wishes { hub: TaskHub::default(), turns_max: 4, activities_max: 4, filters: None, nameless: false };
         self.attendance = Some(self.hand.engine.attend(wishes).expect("a place"));
     }
 

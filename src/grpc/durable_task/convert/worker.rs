@@ -54,6 +54,7 @@ pub fn wishes(hub: TaskHub, request: pb::GetWorkItemsRequest) -> Result<Wishes, 
         turns_max: at_once(request.max_concurrent_orchestration_work_items),
         activities_max: at_once(request.max_concurrent_activity_work_items),
         filters,
+        nameless: false,
     }))
 }
 

@@ -4,6 +4,7 @@
 mod book;
 mod crowd;
 mod house;
+mod lease;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod player;
@@ -29,6 +30,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         2 => any::<u8>().prop_map(Op::Suspend),
         3 => any::<u8>().prop_map(Op::Resume),
         2 => any::<u16>().prop_map(Op::Abandon),
+        2 => any::<u16>().prop_map(Op::Forget),
         1 => Just(Op::Leave),
         3 => any::<u8>().prop_map(Op::Raise),
         1 => any::<u8>().prop_map(Op::Terminate),

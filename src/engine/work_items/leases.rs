@@ -42,9 +42,21 @@ impl Leases {
     pub fn next_end(&self) -> Option<Steady> {
         self.0.front().map(|(ends_at, _)| *ends_at)
     }
+}
 
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.0.len()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each turn that was completed would have stayed until its lease had ended: five minutes' worth of them.
+    #[test]
+    fn what_is_over_does_not_pile_up() {
+        let (mut leases, out) = (Leases::default(), HashMap::new());
+        for n in 0..10_000_u32 {
+            leases.begin(CompletionToken(u128::from(n).to_be_bytes()), Steady(n.into()), &out);
+        }
+        assert!(leases.0.len() <= OVER_MIN + 1);
+        assert_eq!(leases.pop_due(Steady(0), &out), None);
+        assert_eq!(leases.next_end(), None, "nobody is woken for what is over");
     }
 }

@@ -55,6 +55,8 @@ pub enum Op {
     Suspend(u8),
     Resume(u8),
     Abandon(u16),
+    /// The worker never answers for a turn that it has.
+    Forget(u16),
     /// The worker's stream ends, another comes.
     Leave,
     Raise(u8),
@@ -228,6 +230,7 @@ impl House {
                     engine.abandon(assignment.token);
                 }
             }
+            Op::Forget(which) => drop(self.pick(false, usize::from(which))),
             Op::Leave => {
                 self.held.clear();
                 self.attendance = None;

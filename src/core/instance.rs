@@ -199,7 +199,8 @@ impl Instance {
                 self.execution.failure = None;
                 self.end(Status::Completed, at, None);
             }
-            Event::ExecutionFailed { failure } => {
+            Event::ExecutionFailed { failure, output } => {
+                self.execution.output = output.as_ref().map(|_| revision);
                 self.execution.failure = Some(Arc::clone(failure));
                 self.end(Status::Failed, at, Some(Cancellation::TimedOut));
             }

@@ -254,7 +254,7 @@ fn command(asked: &str, world: &mut World) -> Command {
             complete(turn(world, vec![Action::Terminate { to: id("o"), output: None, recurse: true }], None))
         }
         "end" => complete(turn(world, Vec::new(), Some(end()))),
-        "fail" => complete(turn(world, Vec::new(), Some(Ending::Failed { failure: failure() }))),
+        "fail" => complete(turn(world, Vec::new(), Some(Ending::Failed { failure: failure(), output: None }))),
         "terminate self" => complete(turn(world, Vec::new(), Some(Ending::Terminated { output: None }))),
         "renew" => complete(turn(world, Vec::new(), Some(renew()))),
         "renew, send" => complete(turn(world, vec![send()], Some(renew()))),

@@ -221,7 +221,7 @@ impl Engine {
             custom_status: None,
             trace: None,
             actions: Vec::new(),
-            ending: Some(Ending::Failed { failure: Arc::new(failure) }),
+            ending: Some(Ending::Failed { failure: Arc::new(failure), output: None }),
         };
         // It may have been overtaken.
         let _ = self.complete_turn(key.clone(), turn).await;

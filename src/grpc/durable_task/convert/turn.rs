@@ -191,7 +191,7 @@ impl Outcome<'_> {
             OrchestrationStatus::Completed => Ending::Completed { output: result },
             OrchestrationStatus::Failed => {
                 let details = complete.failure_details.clone().unwrap_or_default();
-                Ending::Failed { failure: Arc::new(failure(&details)) }
+                Ending::Failed { failure: Arc::new(failure(&details)), output: result }
             }
             OrchestrationStatus::Terminated | OrchestrationStatus::Canceled => Ending::Terminated { output: result },
             OrchestrationStatus::Running | OrchestrationStatus::Pending | OrchestrationStatus::Suspended => {
@@ -246,7 +246,7 @@ impl Outcome<'_> {
             }),
         );
         self.actions.clear();
-        Ending::Failed { failure: Arc::new(failure) }
+        Ending::Failed { failure: Arc::new(failure), output: None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Custom statuses, absent and empty texts, and failures.
 
 use soloist::proto::durable_task::{
-    self as pb, OrchestrationStatus, orchestrator_action::OrchestratorActionType as Action,
+    self as pb, OrchestrationStatus, history_event::EventType, orchestrator_action::OrchestratorActionType as Action,
 };
 
 use super::hand::{Worker, broken, completed, ended, failed, response, schedule};
@@ -60,20 +60,51 @@ async fn a_failure_is_told_as_it_was_said() {
     let activity = worker.activity().await;
     worker.ended(&activity, None, Some(broken("Activity"))).await;
     let turn = worker.turn().await;
-    let Some(pb::history_event::EventType::TaskFailed(told)) = &turn.request.new_events[1].event_type else {
-        panic!("{turn:?}")
-    };
+    let Some(EventType::TaskFailed(told)) = &turn.request.new_events[1].event_type else { panic!("{turn:?}") };
     assert_eq!(told.failure_details, Some(broken("Activity")));
     worker.complete(&turn, vec![failed(2, broken("Orchestrator"))]).await;
     let seen = worker.until_ended("i").await;
     assert_eq!(seen.orchestration_status(), OrchestrationStatus::Failed);
     assert_eq!(seen.failure_details, Some(broken("Orchestrator")));
+    assert_eq!(seen.output, None);
     // Details that are there but say nothing are a failure all the same.
     create(&mut worker.sidecar, "j").await;
     worker.play("j", &FIRST, vec![schedule(1, "act")]).await;
     let activity = worker.activity().await;
     worker.ended(&activity, Some("result"), Some(pb::TaskFailureDetails::default())).await;
     worker.play("j", &["OrchestratorStarted", "TaskFailed"], vec![completed(2, None)]).await;
+}
+
+/// Workers of the Go package and of .NET say the message once more, as the result. It was lost.
+#[tokio::test]
+async fn what_is_said_beside_a_failure_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path());
+    let mut worker = Worker::join(&server).await;
+    for (id, result) in [("told", Some("it broke")), ("empty", Some("")), ("absent", None)] {
+        create(&mut worker.sidecar, id).await;
+        let mut end = failed(2, broken("Orchestrator"));
+        let Some(Action::CompleteOrchestration(complete)) = &mut end.orchestrator_action_type else {
+            panic!("it completes")
+        };
+        complete.result = result.map(String::from);
+        worker.play(id, &FIRST, vec![super::hand::child(1, &format!("{id}:child"))]).await;
+        worker.play(&format!("{id}:child"), &FIRST, vec![end.clone()]).await;
+        let turn = worker.turn().await;
+        let Some(EventType::SubOrchestrationInstanceFailed(told)) = &turn.request.new_events[1].event_type else {
+            panic!("{turn:?}")
+        };
+        assert_eq!(told.failure_details, Some(broken("Orchestrator")), "the parent hears of the failure alone");
+        worker.complete(&turn, vec![end]).await;
+        let seen = worker.until_ended(id).await;
+        assert_eq!((seen.orchestration_status(), seen.output.as_deref()), (OrchestrationStatus::Failed, result));
+        assert_eq!(seen.failure_details, Some(broken("Orchestrator")));
+        let history = worker.history(id).await;
+        let Some(EventType::ExecutionCompleted(last)) = &history.last().expect("an end").event_type else {
+            panic!("{history:?}")
+        };
+        assert_eq!((last.result.as_deref(), &last.failure_details), (result, &seen.failure_details));
+    }
 }
 
 /// Actions come in any order, the first completion counts, and what can't be done is said.

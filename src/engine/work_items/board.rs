@@ -9,14 +9,15 @@ use parking_lot::Mutex;
 
 use super::{
     calls::{CallName, Calls},
-    filters::Fit,
+    item::{Item, ItemKey, Kind},
+    lanes::Waiting,
     leases::Leases,
     rest,
+    seat::Seat,
     stream::{Assignment, Stream, StreamId},
 };
 use crate::{
     core::{
-        effect::{ActivityOffer, Offer},
         ids::{CompletionToken, ExecutionId, InstanceKey, Name, Revision},
         status::Spec,
         time::{Span, Steady, Timestamp},
@@ -30,28 +31,6 @@ use crate::{
 #[derive(Default)]
 pub struct WorkItems {
     board: Mutex<Board>,
-}
-
-/// A turn or an activity.
-#[derive(Clone, Debug)]
-pub struct Item {
-    pub key: InstanceKey,
-    pub execution: ExecutionId,
-    pub name: Name,
-    pub version: String,
-    pub work: Work,
-}
-
-#[derive(Clone, Debug)]
-pub enum Work {
-    Turn,
-    Activity(ActivityOffer),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Kind {
-    Turn,
-    Activity,
 }
 
 /// A work item and the stream that is to have it; the stream's place is taken.
@@ -96,18 +75,9 @@ pub struct Sent {
     pub began_at: Timestamp,
 }
 
-/// Names a work item: its instance and, of an activity, the revision that scheduled it.
-type ItemKey = (InstanceKey, Option<Revision>);
-
-/// Work items of one kind: hub, kind, name and version.
-type LaneKey = (Arc<str>, Kind, Name, String);
-
 #[derive(Default)]
 struct Board {
-    lanes: BTreeMap<LaneKey, BTreeMap<u64, Arc<Item>>>,
-    /// Where each work item that waits stands.
-    waiting: BTreeMap<ItemKey, (LaneKey, u64)>,
-    next_ticket: u64,
+    waiting: Waiting,
     streams: BTreeMap<StreamId, Seat>,
     out: HashMap<CompletionToken, Out>,
     leases: Leases,
@@ -116,57 +86,6 @@ struct Board {
     resting: BTreeMap<ItemKey, (Steady, Arc<Item>)>,
     /// How often in a row, and by whom last: of what was abandoned, and, as never, of turns that were not answered.
     strikes: HashMap<ItemKey, (u32, StreamId)>,
-}
-
-struct Seat {
-    stream: Arc<Stream>,
-    turns: usize,
-    activities: usize,
-    /// Its worker has named a token.
-    names_tokens: bool,
-    /// Its worker knows no tokens, as far as anybody can tell.
-    nameless: bool,
-    /// It has let a turn lapse, and completed nothing since.
-    mute: bool,
-}
-
-impl Item {
-    pub fn turn(key: InstanceKey, offer: Offer) -> Item {
-        let (name, version) = (offer.spec.function.clone(), offer.spec.version.clone());
-        Item { key, execution: offer.execution, name, version, work: Work::Turn }
-    }
-
-    pub fn activity(key: InstanceKey, offer: ActivityOffer) -> Item {
-        let (name, version) = (offer.name.clone(), offer.version.clone());
-        Item { key, execution: offer.execution, name, version, work: Work::Activity(offer) }
-    }
-
-    fn kind(&self) -> Kind {
-        match self.work {
-            Work::Turn => Kind::Turn,
-            Work::Activity(_) => Kind::Activity,
-        }
-    }
-
-    fn item_key(&self) -> ItemKey {
-        let task = match &self.work {
-            Work::Turn => None,
-            Work::Activity(offer) => Some(offer.task),
-        };
-        (self.key.clone(), task)
-    }
-
-    fn called(&self) -> CallName {
-        let id = match &self.work {
-            Work::Turn => None,
-            Work::Activity(offer) => Some(offer.id),
-        };
-        (self.key.clone(), id)
-    }
-
-    fn lane(&self) -> LaneKey {
-        (self.key.hub().into(), self.kind(), self.name.clone(), self.version.clone())
-    }
 }
 
 impl WorkItems {
@@ -214,7 +133,7 @@ impl WorkItems {
             Some(seat) if !seat.names_tokens => seat.names_tokens = true,
             _ => return Vec::new(),
         }
-        board.calls.of(id).into_iter().filter_map(|name| board.end_call(&name, id)).collect()
+        board.calls.of(id).into_iter().flat_map(|name| board.end_call(&name, id)).collect()
     }
 
     /// One that waits elsewhere, too, is not kept while nobody attends to its hub: see `Joined::is_first`.
@@ -256,7 +175,7 @@ impl WorkItems {
         id: StreamId,
         item: &Arc<Item>,
         leased: Option<(TurnClaim, Steady)>,
-    ) -> Result<bool, Option<Match>> {
+    ) -> Result<bool, Vec<Match>> {
         let mut board = self.board.lock();
         let Some(stream) = board.streams.get(&id).map(|seat| seat.stream.clone()) else {
             return Err(board.end_call(&item.called(), id));
@@ -325,7 +244,7 @@ impl WorkItems {
             if Mutant::KeepLapsedTurn.is_on() {
                 continue;
             }
-            if seat.as_ref().is_some_and(|seat| seat.nameless && !seat.names_tokens) {
+            if seat.as_ref().is_some_and(|seat| seat.may_answer_without_token()) {
                 leases.begin(token, now + ttl, out);
                 continue;
             }
@@ -394,6 +313,14 @@ impl WorkItems {
         Some(token)
     }
 
+    /// Whether nothing waits or is out, and nothing is remembered.
+    #[cfg(test)]
+    pub(super) fn is_bare(&self) -> bool {
+        let board = self.board.lock();
+        let nothing_waits = board.waiting.is_empty() && board.resting.is_empty();
+        nothing_waits && board.out.is_empty() && board.strikes.is_empty()
+    }
+
     /// Whether a stream takes turns of this orchestration.
     pub fn serves(&self, key: &InstanceKey, spec: &Spec) -> bool {
         let board = self.board.lock();
@@ -437,21 +364,12 @@ impl Board {
 
     fn enqueue(&mut self, item: Arc<Item>) {
         self.calls.wait(item.called());
-        let (lane, ticket) = (item.lane(), self.next_ticket);
-        self.next_ticket += 1;
-        self.waiting.insert(item.item_key(), (lane.clone(), ticket));
-        self.lanes.entry(lane).or_default().insert(ticket, item);
+        self.waiting.put(item);
     }
 
     fn withdraw(&mut self, key: &ItemKey) {
         self.resting.remove(key);
-        let Some((lane, ticket)) = self.waiting.remove(key) else { return };
-        if let Some(items) = self.lanes.get_mut(&lane) {
-            items.remove(&ticket);
-            if items.is_empty() {
-                self.lanes.remove(&lane);
-            }
-        }
+        self.waiting.remove(key);
     }
 
     /// Gives the stream what waits for it, the oldest first, as far as it has room.
@@ -469,15 +387,10 @@ impl Board {
 
     fn oldest_for(&self, id: StreamId, kind: Kind) -> Option<Arc<Item>> {
         let seat = self.streams.get(&id).filter(|seat| seat.room(kind) > 0)?;
-        let hub = seat.stream.wishes.hub.as_str();
-        let firsts = self.lanes.iter().filter_map(|((of, lane_kind, name, version), items)| {
-            if &**of != hub || *lane_kind != kind {
-                return None;
-            }
-            seat.stream.wishes.fit(kind, name.as_str(), version)?;
-            items.iter().find(|(_, item)| seat.names_tokens || !self.calls.is_taken(&item.called()))
-        });
-        firsts.min_by_key(|(ticket, _)| **ticket).map(|(_, item)| item.clone())
+        let wishes = &seat.stream.wishes;
+        let lane_suits = |name: &Name, version: &str| wishes.fit(kind, name.as_str(), version).is_some();
+        let suits = |item: &Item| seat.names_tokens || !self.calls.is_taken(&item.called());
+        self.waiting.oldest(wishes.hub.as_str(), kind, lane_suits, suits)
     }
 
     /// Answers whether no other lease ends before this one.
@@ -486,7 +399,7 @@ impl Board {
     }
 
     /// Nobody has it any more. Answers what waited for that, too.
-    fn take_out(&mut self, token: CompletionToken) -> Option<(Out, Option<Match>)> {
+    fn take_out(&mut self, token: CompletionToken) -> Option<(Out, Vec<Match>)> {
         let out = self.out.remove(&token)?;
         let freed = self.give_back(out.stream, &out.item);
         Some((out, freed))
@@ -501,7 +414,7 @@ impl Board {
         }
     }
 
-    fn give_back(&mut self, id: StreamId, item: &Item) -> Option<Match> {
+    fn give_back(&mut self, id: StreamId, item: &Item) -> Vec<Match> {
         if let Some(seat) = self.streams.get_mut(&id) {
             seat.give_back(item.kind());
         }
@@ -509,110 +422,31 @@ impl Board {
     }
 
     /// The stream has nothing any more that is called so. Answers what can be handed out now.
-    fn end_call(&mut self, name: &CallName, id: StreamId) -> Option<Match> {
+    fn end_call(&mut self, name: &CallName, id: StreamId) -> Vec<Match> {
         if !self.calls.end(name, id) {
-            return None;
+            return Vec::new();
         }
-        let all = (name.0.clone(), None)..=(name.0.clone(), Some(Revision(u64::MAX)));
-        let places: Vec<(LaneKey, u64)> = self.waiting.range(all).map(|(_, place)| place.clone()).collect();
-        let mut items = places.iter().filter_map(|(lane, ticket)| self.lanes.get(lane)?.get(ticket));
-        let item = items.find(|item| item.called() == *name)?.clone();
-        let stream = self.choose(&item)?;
-        self.withdraw(&item.item_key());
-        Some(Match { item, stream })
+        let items: Vec<Arc<Item>> = self.waiting.of(&name.0).filter(|item| item.called() == *name).cloned().collect();
+        let (mut matches, waiting) = (Vec::new(), items.len());
+        for item in items {
+            if let Some(stream) = self.choose(&item) {
+                self.withdraw(&item.item_key());
+                matches.push(Match { item, stream });
+            }
+        }
+        if matches.len() < waiting {
+            self.calls.wait(name.clone());
+        }
+        matches
     }
 
     /// The activities of an instance that wait or rest.
     fn activities_of(&self, key: &InstanceKey) -> Vec<ItemKey> {
-        let all = || (key.clone(), Some(Revision(0)))..=(key.clone(), Some(Revision(u64::MAX)));
-        self.waiting
-            .range(all())
-            .map(|(key, _)| key)
-            .chain(self.resting.range(all()).map(|(key, _)| key))
-            .cloned()
-            .collect()
-    }
-}
-
-impl Seat {
-    fn new(stream: &Arc<Stream>) -> Seat {
-        let (stream, nameless) = (stream.clone(), stream.wishes.nameless);
-        Seat { stream, turns: 0, activities: 0, names_tokens: false, nameless, mute: false }
-    }
-
-    fn fit(&self, item: &Item) -> Option<Fit> {
-        let wishes = &self.stream.wishes;
-        if wishes.hub.as_str() != item.key.hub() {
-            return None;
-        }
-        wishes.fit(item.kind(), item.name.as_str(), &item.version)
-    }
-
-    fn held(&self, kind: Kind) -> usize {
-        match kind {
-            Kind::Turn => self.turns,
-            Kind::Activity => self.activities,
-        }
-    }
-
-    fn room(&self, kind: Kind) -> usize {
-        self.stream.wishes.max(kind).saturating_sub(self.held(kind))
-    }
-
-    fn take(&mut self, kind: Kind) {
-        match kind {
-            Kind::Turn => self.turns += 1,
-            Kind::Activity => self.activities += 1,
-        }
-    }
-
-    fn give_back(&mut self, kind: Kind) {
-        let held = match kind {
-            Kind::Turn => &mut self.turns,
-            Kind::Activity => &mut self.activities,
-        };
-        *held = held.saturating_sub(1);
+        let all = (key.clone(), Some(Revision(0)))..=(key.clone(), Some(Revision(u64::MAX)));
+        let waiting = self.waiting.of(key).map(|item| item.item_key()).filter(|(_, task)| task.is_some());
+        waiting.chain(self.resting.range(all).map(|(key, _)| key.clone())).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        core::ids::{Arrival, InstanceId, TaskHub},
-        engine::work_items::filters::Wishes,
-    };
-
-    fn stream(id: u64) -> Arc<Stream> {
-        let wishes =
-            Wishes { hub: TaskHub::default(), turns_max: 1, activities_max: 1, filters: None, nameless: false };
-        Stream::new(StreamId(id), wishes)
-    }
-
-    fn activity() -> Item {
-        let key = InstanceKey::new(&TaskHub::default(), &InstanceId::parse("i").expect("an id"));
-        let offer = ActivityOffer {
-            arrival: Arrival(1),
-            execution: ExecutionId([1; 16]),
-            task: Revision(7),
-            id: 3,
-            name: Name::parse("act").expect("a name"),
-            version: String::new(),
-            row: 2,
-        };
-        Item::activity(key, offer)
-    }
-
-    /// It was called the stream's for ever, and no worker that names no tokens got it any more.
-    #[test]
-    fn what_is_matched_with_a_stream_that_goes_is_the_next_ones() {
-        let items = WorkItems::default();
-        assert!(items.offer(activity(), false).is_empty());
-        let matches = items.join(&stream(1), 9).expect("a place");
-        let [Match { item, .. }] = &matches.matches[..] else { panic!("it waits") };
-        items.leave(StreamId(1));
-        assert!(matches!(items.hand_out(CompletionToken([1; 16]), StreamId(1), item, None), Err(None)));
-        assert!(items.offer_again(item).is_empty());
-        assert_eq!(items.join(&stream(2), 9).expect("a place").matches.len(), 1);
-    }
-}
+mod tests;

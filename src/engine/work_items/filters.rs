@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::board::Kind;
+use super::item::Kind;
 use crate::core::ids::TaskHub;
 
 /// What a stream asks for, and how much of it at a time.

@@ -4,7 +4,10 @@ mod board;
 mod calls;
 mod content;
 mod filters;
+mod item;
+mod lanes;
 mod leases;
+mod seat;
 mod stream;
 
 use std::{
@@ -12,15 +15,16 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-pub use self::{
-    board::{Item, Out, Sent, Work, WorkItems},
-    content::{Content, TurnContent},
-    filters::{Filters, Wishes},
-    stream::{Assignment, Stream, StreamId},
-};
 use self::{
     board::{Joined, Lapsed, Match},
     content::Wanted,
+};
+pub use self::{
+    board::{Out, Sent, WorkItems},
+    content::{Content, TurnContent},
+    filters::{Filters, Wishes},
+    item::{Item, Work},
+    stream::{Assignment, Stream, StreamId},
 };
 use super::{Engine, Refusal, Shared, partition::TurnClaim};
 use crate::core::{
@@ -349,3 +353,6 @@ fn rest(strikes: u32) -> Span {
     const LONGEST: Span = Span::from_secs(30);
     FIRST.scale(f64::from(1_u32 << strikes.min(16))).min(LONGEST)
 }
+
+#[cfg(test)]
+mod tests;

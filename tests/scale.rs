@@ -99,7 +99,7 @@ fn fill(store: &Embedded, instances: u64) {
 fn spec(function: &str, team: &str) -> Arc<Spec> {
     Arc::new(Spec {
         function: Name::parse(function).expect("a name"),
-        version: "1".into(),
+        version: Some("1".into()),
         tags: BTreeMap::from([("team".into(), team.into()), ("size".into(), "large".into())]),
         worker_kind: WorkerKind::Any,
         retry: RetryPolicy { max_attempts: 1, initial_backoff: Span::ZERO, max_backoff: Span::ZERO, multiplier: 2.0 },

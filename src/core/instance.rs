@@ -489,7 +489,7 @@ impl Execution {
         let Spec { function, worker_kind, retry, .. } = &*self.spec;
         self.spec = Arc::new(Spec {
             function: function.clone(),
-            version: String::new(),
+            version: None,
             tags: BTreeMap::new(),
             worker_kind: *worker_kind,
             retry: *retry,

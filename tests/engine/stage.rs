@@ -169,7 +169,7 @@ pub fn spec() -> Spec {
         RetryPolicy { max_attempts: 100, initial_backoff: Span::ZERO, max_backoff: Span::ZERO, multiplier: 1.0 };
     Spec {
         function: name(FUNCTION),
-        version: String::new(),
+        version: None,
         tags: Default::default(),
         worker_kind: WorkerKind::Any,
         retry: at_once,

@@ -175,13 +175,7 @@ fn state(name: &str) -> World {
 }
 
 fn parent(task: i32) -> Parent {
-    Parent {
-        instance: id("parent"),
-        execution: ExecutionId([77; 16]),
-        function: name("p"),
-        version: String::new(),
-        task,
-    }
+    Parent { instance: id("parent"), execution: ExecutionId([77; 16]), function: name("p"), version: None, task }
 }
 
 fn id(text: &str) -> InstanceId {

@@ -97,7 +97,7 @@ impl Scene {
     fn start(&self) -> Start {
         let spec = Spec {
             function: name("report"),
-            version: String::new(),
+            version: None,
             tags: BTreeMap::new(),
             worker_kind: WorkerKind::Any,
             retry: RetryPolicy::ONCE,

@@ -326,7 +326,7 @@ impl WorkItems {
         let board = self.board.lock();
         board.streams.values().any(|seat| {
             let wishes = &seat.stream.wishes;
-            let (function, version) = (spec.function.as_str(), spec.version.as_str());
+            let (function, version) = (spec.function.as_str(), spec.version());
             wishes.hub.as_str() == key.hub() && wishes.fit(Kind::Turn, function, version).is_some()
         })
     }

@@ -33,7 +33,7 @@ pub(super) type ItemKey = (InstanceKey, Option<Revision>);
 
 impl Item {
     pub fn turn(key: InstanceKey, offer: Offer) -> Item {
-        let (name, version) = (offer.spec.function.clone(), offer.spec.version.clone());
+        let (name, version) = (offer.spec.function.clone(), offer.spec.version().to_owned());
         Item { key, execution: offer.execution, name, version, work: Work::Turn }
     }
 

@@ -98,7 +98,7 @@ fn key() -> InstanceKey {
 fn start(engine: &Engine) -> Start {
     let spec = Spec {
         function: crate::core::ids::Name::parse("f").expect("a name"),
-        version: String::new(),
+        version: None,
         tags: Default::default(),
         worker_kind: WorkerKind::DurableTask,
         retry: RetryPolicy::ONCE,

@@ -152,7 +152,7 @@ impl Outcome<'_> {
         let function = name(&child.name)?;
         self.fits(&format!("the input of the sub-orchestration '{instance_id}'"), child.input.as_deref())?;
         let spec = Spec {
-            version: child.version.clone().unwrap_or_default(),
+            version: child.version.clone(),
             tags: child.tags.clone(),
             trace: child.parent_trace_context.as_ref().map(|trace| trace.encode_to_vec().into()),
             start_at: None,
@@ -213,7 +213,7 @@ impl Outcome<'_> {
         let former = &self.sent.spec;
         let mut spec = Spec { start_at: None, ..Spec::clone(former) };
         if let Some(version) = complete.new_version {
-            spec.version = version;
+            spec.version = Some(version);
         }
         if !complete.tags.is_empty() {
             spec.tags = complete.tags;
@@ -253,7 +253,7 @@ impl Outcome<'_> {
 fn plain(function: Name) -> Spec {
     Spec {
         function,
-        version: String::new(),
+        version: None,
         tags: Default::default(),
         worker_kind: WorkerKind::DurableTask,
         retry: RetryPolicy::ONCE,

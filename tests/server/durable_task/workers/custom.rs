@@ -4,7 +4,7 @@ use soloist::proto::durable_task::{
     self as pb, OrchestrationStatus, history_event::EventType, orchestrator_action::OrchestratorActionType as Action,
 };
 
-use super::hand::{Worker, broken, completed, ended, failed, response, schedule};
+use super::hand::{Turn, Worker, broken, completed, ended, failed, response, schedule};
 use crate::{
     durable_task::{create, creation, state},
     support::Server,
@@ -46,6 +46,52 @@ async fn absent_and_empty_texts_are_kept_apart() {
         worker.play(id, &FIRST, vec![completed(1, text)]).await;
         let ended = worker.until_ended(id).await;
         assert_eq!((ended.input.as_deref(), ended.output.as_deref()), (text, text));
+    }
+}
+
+/// The same of versions, which filters don't tell apart; and over a restart.
+#[tokio::test]
+async fn no_version_is_not_one_that_is_empty() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path());
+    let bare = pb::OrchestrationFilter { name: "f".into(), versions: vec![String::new()] };
+    let children = pb::OrchestrationFilter { name: "child".into(), versions: vec![String::new()] };
+    let filters = pb::WorkItemFilters { orchestrations: vec![bare, children], ..Default::default() };
+    let request = pb::GetWorkItemsRequest { work_item_filters: Some(filters), ..Default::default() };
+    let mut worker = Worker::ask(&server, request).await;
+    let cases = [("absent", None), ("empty", Some(""))].map(|(id, version)| (id, version.map(String::from)));
+    for (id, version) in &cases {
+        let request = pb::CreateInstanceRequest { version: version.clone(), ..creation("f", id) };
+        worker.sidecar.clone().start_instance(request).await.expect("it is free");
+        let turn = worker.turn().await;
+        assert_eq!(&started(&turn).version, version, "{id}");
+        let mut child = super::hand::child(1, &format!("child of {id}"));
+        let Some(Action::CreateSubOrchestration(create)) = &mut child.orchestrator_action_type else {
+            panic!("it creates a child")
+        };
+        create.version = version.clone();
+        worker.complete(&turn, vec![child]).await;
+        let turn = worker.turn().await;
+        let told = started(&turn);
+        let parent = told.parent_instance.expect("it has a parent");
+        assert_eq!((&told.version, &parent.version), (version, version), "{id}");
+        worker.complete(&turn, vec![completed(1, None)]).await;
+        worker.play(id, &["OrchestratorStarted", "SubOrchestrationInstanceCompleted"], vec![completed(2, None)]).await;
+        worker.until_ended(id).await;
+    }
+    drop((worker, server));
+    let server = Server::start(folder.path());
+    let mut sidecar = crate::durable_task::sidecar(&server).await;
+    for (id, version) in cases {
+        assert_eq!(state(&mut sidecar, id).await.version, version, "{id}");
+        assert_eq!(state(&mut sidecar, &format!("child of {id}")).await.version, version, "{id}");
+    }
+}
+
+fn started(turn: &Turn) -> pb::ExecutionStartedEvent {
+    match &turn.request.new_events[1].event_type {
+        Some(EventType::ExecutionStarted(started)) => started.clone(),
+        other => panic!("no beginning, but {other:?}"),
     }
 }
 

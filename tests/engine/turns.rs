@@ -4,11 +4,11 @@
 mod book;
 mod crowd;
 mod house;
-mod lease;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod player;
 mod rows;
+mod unwilling;
 
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use soloist::{

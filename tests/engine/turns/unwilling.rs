@@ -1,4 +1,4 @@
-//! Workers that have a turn and don't answer for it, with time in the test's hand.
+//! Workers that don't do what they have: they never answer, or abandon it each time. Time is in the test's hand.
 
 use std::{slice, sync::Arc};
 
@@ -254,6 +254,47 @@ fn a_turn_that_is_not_wanted_any_more_only_gives_its_place_back() {
         hand.wait(TURN_LEASE);
         assert_eq!(hand.stepper.next_due(), None, "{end}: nothing is left");
     }
+}
+
+/// Nothing spins, however often somebody says no.
+#[test]
+fn who_abandons_for_ever_is_asked_ever_more_rarely() {
+    let hand = hand();
+    let unwilling = hand.attends(1);
+    hand.starts("i");
+    let turn = one(&unwilling);
+    let turn = abandon_for_ever(&hand, &unwilling, turn);
+    hand.completes(&turn, true).expect("it has come to its senses");
+    // The same of an activity.
+    let willing = hand.attends(1);
+    hand.starts("j");
+    let turn = come(&willing).into_iter().chain(come(&unwilling)).find(|turn| turn.item.key == key("j"));
+    hand.completes(&turn.expect("somebody has it"), false).expect("it is its turn");
+    drop(willing);
+    let activity = come(&unwilling).into_iter().find(|come| matches!(come.item.work, Work::Activity(_)));
+    abandon_for_ever(&hand, &unwilling, activity.expect("there is nobody else"));
+}
+
+/// Abandons it each time that it comes, in the course of ten minutes. Then it has it once more.
+fn abandon_for_ever(hand: &Hand, unwilling: &Attendance, mut item: Assignment) -> Assignment {
+    let (mut rests, mut passed) = (Vec::new(), Span::ZERO);
+    while passed < Span::from_secs(600) {
+        hand.engine.abandon(item.token);
+        hand.settle();
+        let begun = hand.clock.now().steady;
+        item = loop {
+            hand.wait(hand.stepper.next_due().expect("it is offered again") - hand.clock.now().steady);
+            if let Some(item) = come(unwilling).pop() {
+                break item;
+            }
+        };
+        let rest = hand.clock.now().steady - begun;
+        rests.push(rest.as_micros() / 1_000);
+        passed = Span::from_micros(passed.as_micros() + rest.as_micros());
+    }
+    assert_eq!(rests[..11], [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000]);
+    assert!(rests.len() < 30, "{} times", rests.len());
+    item
 }
 
 /// A late answer without a token would be taken for the answer to the turn that is out by then.

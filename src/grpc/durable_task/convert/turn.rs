@@ -32,12 +32,14 @@ pub fn completed_turn(
 ) -> CompleteTurn {
     let (now, notes) = (engine.now(), sent.notes.clone());
     let mut outcome = Outcome { engine, key, sent, payload_bytes_max, now, notes, actions: Vec::new() };
+    let is_whole = is_whole(&response);
     let (completions, others): (Vec<_>, Vec<_>) = response
         .actions
         .into_iter()
         .partition(|action| matches!(action.orchestrator_action_type, Some(Type::CompleteOrchestration(_))));
     // In whichever order they come, the first completion counts, after everything else.
     let done: Result<Option<Ending>, String> = (|| {
+        is_whole?;
         outcome.fits("the custom status", response.custom_status.as_deref())?;
         for action in others {
             outcome.act(action)?;
@@ -57,6 +59,13 @@ pub fn completed_turn(
         actions,
         ending,
     }
+}
+
+/// The rest of it would be taken for a late answer, and be lost without a word.
+#[expect(deprecated, reason = "workers send it all the same")]
+fn is_whole(response: &pb::OrchestratorResponse) -> Result<(), String> {
+    let said = "this server takes no completion that comes in several parts: make the turn smaller";
+    if response.is_partial { Err(said.into()) } else { Ok(()) }
 }
 
 /// What the actions of a turn have come to so far.

@@ -183,6 +183,28 @@ async fn a_turn_may_end_in_any_of_these_ways() {
     assert!(worker.hears_nothing(&server).await);
 }
 
+/// The first part was taken for all of it, and the rest, with the end, for a late answer: the orchestration hung.
+#[tokio::test]
+#[expect(deprecated, reason = "workers send it all the same")]
+async fn a_completion_in_parts_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start(folder.path());
+    let mut worker = Worker::join(&server).await;
+    create(&mut worker.sidecar, "i").await;
+    let turn = worker.turn().await;
+    let part = |is_partial, chunk_index, actions| pb::OrchestratorResponse {
+        is_partial,
+        chunk_index: Some(chunk_index),
+        ..response(&turn, actions)
+    };
+    worker.respond(part(true, 0, vec![schedule(1, "act")])).await;
+    worker.respond(part(false, 1, vec![completed(2, None)])).await;
+    let failure = worker.until_ended("i").await.failure_details.expect("it has failed");
+    assert_eq!(failure.error_type, "InvalidOrchestratorAction");
+    assert!(failure.error_message.contains("several parts"), "{failure:?}");
+    assert!(worker.hears_nothing(&server).await, "nothing of it is begun");
+}
+
 /// Each worker that was given it lost its stream over it, and the next one was given it at once.
 #[tokio::test]
 async fn an_activity_that_no_worker_can_take_fails() {

@@ -321,9 +321,9 @@ impl Shared {
     pub(super) fn lapse_turn(&self) -> bool {
         let lapsed = self.work_items.lapse(self.clock.now().steady, self.config.turn_ttl);
         let Some(Lapsed { token, item, stream, matches }) = lapsed else { return false };
-        tracing::warn!(key = ?item.key, stream = stream.0, "a worker has not answered for its turn: it is offered again");
         let effects = self.partition(&item.key).release_turn(&item.key, token);
         if effects.iter().any(is_turn_offer) {
+            tracing::warn!(key = ?item.key, stream = stream.0, "a worker has not answered for its turn: it is offered again");
             self.work_items.avoid(&item, stream);
         } else {
             self.work_items.forget(&item);

@@ -24,7 +24,7 @@ fn main() {
 fn spec() -> Arc<Spec> {
     Arc::new(Spec {
         function: Name::parse("nightly-report").expect("a name"),
-        version: String::new(),
+        version: None,
         tags: BTreeMap::new(),
         worker_kind: WorkerKind::Any,
         retry: RetryPolicy { max_attempts: 1, initial_backoff: Span::ZERO, max_backoff: Span::ZERO, multiplier: 2.0 },

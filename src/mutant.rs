@@ -72,6 +72,7 @@ pub enum Mutant {
     DropTurnOffer,
     DropActivityOffer,
     KeepReleasedTurn,
+    KeepLapsedTurn,
     TellFormerResults,
 }
 
@@ -160,7 +161,7 @@ mod switch {
         ];
 
         /// Those that the simulation, which has no turns, can't find: `tests/engine/turns` does.
-        pub const OF_TURNS: [Mutant; 9] = [
+        pub const OF_TURNS: [Mutant; 10] = [
             Mutant::DropMessage,
             Mutant::LoseMark,
             Mutant::ForgetMarksAtRecovery,
@@ -169,6 +170,7 @@ mod switch {
             Mutant::DropTurnOffer,
             Mutant::DropActivityOffer,
             Mutant::KeepReleasedTurn,
+            Mutant::KeepLapsedTurn,
             Mutant::TellFormerResults,
         ];
 

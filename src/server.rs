@@ -127,6 +127,7 @@ async fn open(config: &Config) -> Result<Engine, ServeError> {
     let folder = embedded::Config::new(config.data_dir.clone());
     let engine_config = engine::Config {
         lease_ttl: Span::from(config.lease),
+        turn_ttl: Span::from(config.turn_lease),
         request_memory: Span::from(config.request_memory),
         retention: config.retention.map(Span::from),
         watchers_max: config.watchers_max,

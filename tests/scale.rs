@@ -44,6 +44,7 @@ fn engine(folder: &Path, instances: u64) -> Engine {
     fill(&store, instances);
     let config = Config {
         lease_ttl: Span::from_secs(15),
+        turn_ttl: Span::from_secs(300),
         request_memory: Span::from_secs(86_400),
         retention: None,
         watchers_max: 10,
@@ -98,7 +99,7 @@ fn fill(store: &Embedded, instances: u64) {
 fn spec(function: &str, team: &str) -> Arc<Spec> {
     Arc::new(Spec {
         function: Name::parse(function).expect("a name"),
-        version: "1".into(),
+        version: Some("1".into()),
         tags: BTreeMap::from([("team".into(), team.into()), ("size".into(), "large".into())]),
         worker_kind: WorkerKind::Any,
         retry: RetryPolicy { max_attempts: 1, initial_backoff: Span::ZERO, max_backoff: Span::ZERO, multiplier: 2.0 },

@@ -29,6 +29,7 @@ use tonic::Request;
 fn service() -> Orchestration {
     let config = Config {
         lease_ttl: Span::from_secs(15),
+        turn_ttl: Span::from_secs(300),
         request_memory: Span::from_secs(60),
         retention: None,
         watchers_max: 10,

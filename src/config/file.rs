@@ -26,6 +26,7 @@ impl Config {
             data_dir,
             log,
             lease,
+            turn_lease,
             request_memory,
             retention,
             payload_bytes_max,
@@ -43,12 +44,13 @@ impl Config {
         } = self;
         let duration = |duration| humantime::format_duration(duration).to_string();
         let origins = if http_allowed_origins.is_empty() { "off".into() } else { http_allowed_origins.join(",") };
-        let lines: [(&str, toml::Value); 18] = [
+        let lines: [(&str, toml::Value); 19] = [
             ("listen", listen.to_string().into()),
             ("data-dir", data_dir.to_string_lossy().into_owned().into()),
             ("log-format", log.format.name().into()),
             ("log", log.filter.clone().into()),
             ("lease", duration(*lease).into()),
+            ("turn-lease", duration(*turn_lease).into()),
             ("request-memory", duration(*request_memory).into()),
             ("retention", duration(retention.unwrap_or_default()).into()),
             ("payload-bytes-max", whole(*payload_bytes_max)),

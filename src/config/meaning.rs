@@ -20,6 +20,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 const LEASE: RangeInclusive<Duration> = SECOND..=HOUR;
+const TURN_LEASE: RangeInclusive<Duration> = SECOND..=DAY;
 const REQUEST_MEMORY: RangeInclusive<Duration> = MINUTE..=Duration::from_secs(365 * DAY.as_secs());
 const RETENTION: RangeInclusive<Duration> = SECOND..=Duration::from_secs(36_500 * DAY.as_secs());
 const PAYLOAD_BYTES: RangeInclusive<usize> = 1..=limits::PAYLOAD_BYTES_CEILING;
@@ -77,6 +78,7 @@ impl Config {
                 format: reader.read("log-format", settings.log_format, default.log.format, log_format),
             },
             lease: reader.read("lease", settings.lease, default.lease, |t| duration(t, LEASE)),
+            turn_lease: reader.read("turn-lease", settings.turn_lease, default.turn_lease, |t| duration(t, TURN_LEASE)),
             request_memory: reader.read("request-memory", settings.request_memory, default.request_memory, |t| {
                 duration(t, REQUEST_MEMORY)
             }),

@@ -36,6 +36,8 @@ pub struct Config {
     /// How long a lease lasts on the server after the last heartbeat. Workers are told two thirds of it, and to send
     /// a heartbeat every fifth of it.
     pub lease: Duration,
+    /// How long a Durable Task worker may have a turn before it is offered again.
+    pub turn_lease: Duration,
     /// How long a start's request id is remembered.
     pub request_memory: Duration,
     /// How long an instance is kept after it has ended; for ever if absent.
@@ -92,6 +94,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./soloist-data"),
             log: LogConfig::default(),
             lease: Duration::from_secs(15),
+            turn_lease: Duration::from_secs(5 * 60),
             request_memory: Duration::from_secs(24 * 3600),
             retention: Some(Duration::from_secs(30 * 24 * 3600)),
             payload_bytes_max: limits::PAYLOAD_BYTES_DEFAULT,

@@ -25,6 +25,9 @@ pub struct Settings {
     /// How long a lease lasts without a heartbeat [default: 15s]
     #[arg(long, env = "SOLOIST_LEASE", value_name = "DURATION", value_parser = Typed)]
     pub lease: Option<Given>,
+    /// How long a Durable Task worker may have a turn [default: 5m]
+    #[arg(long, env = "SOLOIST_TURN_LEASE", value_name = "DURATION", value_parser = Typed)]
+    pub turn_lease: Option<Given>,
     /// How long the request id of a start is remembered [default: 24h]
     #[arg(long, env = "SOLOIST_REQUEST_MEMORY", value_name = "DURATION", value_parser = Typed)]
     pub request_memory: Option<Given>,
@@ -99,6 +102,7 @@ impl Settings {
             log_format: self.log_format.or(below.log_format),
             log: self.log.or(below.log),
             lease: self.lease.or(below.lease),
+            turn_lease: self.turn_lease.or(below.turn_lease),
             request_memory: self.request_memory.or(below.request_memory),
             retention: self.retention.or(below.retention),
             payload_bytes_max: self.payload_bytes_max.or(below.payload_bytes_max),

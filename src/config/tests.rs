@@ -43,6 +43,7 @@ fn what_is_printed_reads_back_as_the_same() {
         data_dir: "a \"quoted\"\\folder".into(),
         log: LogConfig { filter: "soloist=debug,h2=warn".into(), format: LogFormat::Json },
         lease: Duration::from_millis(1_500),
+        turn_lease: Duration::from_secs(90),
         watch_heartbeat: Duration::from_secs(7),
         max_connection_age: Some(Duration::from_secs(5_400)),
         payload_bytes_max: 3 << 20,

@@ -236,7 +236,7 @@ pub enum Action {
 #[derive(Clone, Debug)]
 pub enum Ending {
     Completed { output: Option<Payload> },
-    Failed { failure: Arc<Failure> },
+    Failed { failure: Arc<Failure>, output: Option<Payload> },
     Terminated { output: Option<Payload> },
     ContinuedAsNew { execution: ExecutionId, spec: Arc<Spec>, input: Option<Payload>, carried: Vec<Signal> },
 }

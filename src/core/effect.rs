@@ -185,14 +185,14 @@ fn activities(instance: &Instance) -> impl Iterator<Item = ActivityOffer> {
 fn activity(instance: &Instance, revision: Revision, task: &Task) -> Option<ActivityOffer> {
     let TaskKind::Activity { name, version, row } = &task.kind else { return None };
     let execution = &instance.execution;
-    let version = if version.is_empty() { &execution.spec.version } else { version };
+    let version = if version.is_empty() { execution.spec.version() } else { version };
     Some(ActivityOffer {
         arrival: instance.arrival,
         execution: execution.id,
         task: revision,
         id: task.id,
         name: name.clone(),
-        version: version.clone(),
+        version: version.to_owned(),
         row: *row,
     })
 }

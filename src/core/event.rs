@@ -83,6 +83,8 @@ pub enum Event {
     },
     ExecutionFailed {
         failure: Arc<Failure>,
+        /// What a Durable Task worker has said beside it.
+        output: Option<Payload>,
     },
     ExecutionTerminated {
         reason: Arc<str>,

@@ -200,7 +200,8 @@ impl Instance {
                 self.execution.failure = None;
                 self.end(Status::Completed, at, None);
             }
-            Event::ExecutionFailed { failure } => {
+            Event::ExecutionFailed { failure, output } => {
+                self.execution.output = output.as_ref().map(|_| revision);
                 self.execution.failure = Some(Arc::clone(failure));
                 self.end(Status::Failed, at, Some(Cancellation::TimedOut));
             }
@@ -494,7 +495,7 @@ impl Execution {
         let Spec { function, worker_kind, retry, .. } = &*self.spec;
         self.spec = Arc::new(Spec {
             function: function.clone(),
-            version: String::new(),
+            version: None,
             tags: BTreeMap::new(),
             worker_kind: *worker_kind,
             retry: *retry,

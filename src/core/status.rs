@@ -36,7 +36,8 @@ pub struct Failure {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     pub function: Name,
-    pub version: String,
+    /// One that is empty and none are the same to workers' filters, but told as they were given.
+    pub version: Option<String>,
     pub tags: BTreeMap<String, String>,
     pub worker_kind: WorkerKind,
     pub retry: RetryPolicy,
@@ -154,6 +155,13 @@ impl Status {
             Status::Failed => "Failed",
             Status::Terminated => "Terminated",
         }
+    }
+}
+
+impl Spec {
+    /// None is one that is empty.
+    pub fn version(&self) -> &str {
+        self.version.as_deref().unwrap_or_default()
     }
 }
 

@@ -76,7 +76,7 @@ pub struct Parent {
     pub instance: InstanceId,
     pub execution: ExecutionId,
     pub function: Name,
-    pub version: String,
+    pub version: Option<String>,
     /// The parent's number for the task.
     pub task: i32,
 }

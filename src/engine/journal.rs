@@ -89,11 +89,12 @@ impl<'a> Journal<'a> {
                 self.put(Table::Request, revision.0, record::encode_request(remembered));
             }
             Event::RequestsForgotten { through } => self.delete_through(Table::Request, through.0),
-            Event::ExecutionCompleted { output } | Event::ExecutionTerminated { output, .. } => {
+            Event::ExecutionCompleted { output }
+            | Event::ExecutionFailed { output, .. }
+            | Event::ExecutionTerminated { output, .. } => {
                 self.payload(output.as_ref(), revision);
                 self.empty_inbox(before);
             }
-            Event::ExecutionFailed { .. } => self.empty_inbox(before),
             Event::TurnCompleted { through, notes, .. } => self.turn(before, *through, notes),
             Event::TaskScheduled(task) => self.put(Table::Task, revision.0, record::encode_task(task)),
             Event::TaskEnded { task, outcome } => self.task_ended(before, *task, outcome),

@@ -74,6 +74,8 @@ const QUEUE_KIB: usize = 64 << 10;
 pub struct Config {
     /// How long a lease lasts after the last heartbeat.
     pub lease_ttl: Span,
+    /// How long a Durable Task worker may have a turn before it is offered again.
+    pub turn_ttl: Span,
     /// How long an accepted start with a request id is remembered.
     pub request_memory: Span,
     /// How long an instance is kept after it has ended; for ever if absent.

@@ -68,15 +68,19 @@ impl Stepper {
         self.shared.carry_out_next(committed)
     }
 
-    /// Does what is due for the next instance whose time has come; answers whether there was one.
+    /// Takes the next turn from a worker that has not answered in time, or does what is due for the next instance whose
+    /// time has come; answers whether there was one.
     pub fn fire_next(&self) -> bool {
+        if self.shared.lapse_turn() {
+            return true;
+        }
         let key = self.shared.timers.pop_due(self.shared.clock.now().steady);
         key.inspect(|key| self.shared.tick(key)).is_some()
     }
 
     /// When `fire_next` has something to do.
     pub fn next_due(&self) -> Option<Steady> {
-        self.shared.timers.next_due()
+        [self.shared.timers.next_due(), self.shared.work_items.next_lapse()].into_iter().flatten().min()
     }
 
     /// Whether the store has failed.

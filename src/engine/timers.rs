@@ -72,6 +72,11 @@ impl Timers {
         self.state.lock().queue.peek().map(|Reverse((due, _))| *due)
     }
 
+    /// Whoever waits for the first time is to look for it again.
+    pub fn look_again(&self) {
+        self.bell.notify_one();
+    }
+
     /// Returns when an earlier time than the first one was armed.
     pub async fn changed(&self) {
         self.bell.notified().await;

@@ -220,7 +220,7 @@ mod tests {
     fn run(claim: u8) -> Run {
         let spec = Spec {
             function: name("f"),
-            version: String::new(),
+            version: None,
             tags: Default::default(),
             worker_kind: WorkerKind::Any,
             retry: RetryPolicy::ONCE,

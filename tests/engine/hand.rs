@@ -13,7 +13,10 @@ use soloist::{
     store::Store,
 };
 
-use crate::{clock::HandClock, stage::LEASE};
+use crate::{
+    clock::HandClock,
+    stage::{LEASE, TURN_LEASE},
+};
 
 pub struct Hand {
     pub engine: Engine,
@@ -31,6 +34,7 @@ impl Hand {
     pub fn at(clock: Arc<HandClock>, store: Arc<dyn Store>) -> Result<Hand, RecoveryError> {
         let config = Config {
             lease_ttl: LEASE,
+            turn_ttl: TURN_LEASE,
             request_memory: Span::from_secs(86_400),
             retention: None,
             watchers_max: 10,

@@ -110,7 +110,7 @@ impl Player {
                 _ => ConflictPolicy::Replace,
             },
             // Named in the version too, so that its execution can be found.
-            spec: Arc::new(Spec { version: id.clone(), ..spec() }),
+            spec: Arc::new(Spec { version: Some(id.clone()), ..spec() }),
             request: with_id.then(|| request(&id)),
             ..self.stage.start()
         };

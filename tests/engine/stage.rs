@@ -26,6 +26,9 @@ use crate::clock::HandClock;
 /// How long a lease lasts.
 pub const LEASE: Span = Span::from_secs(15);
 
+/// How long a worker may have a turn.
+pub const TURN_LEASE: Span = Span::from_secs(100);
+
 /// What a test stops short of a deadline by, to see that it does not come early.
 pub const MOMENT: Span = Span::from_secs(1);
 
@@ -55,6 +58,7 @@ impl Stage {
         let memory = Arc::new(memory);
         let config = Config {
             lease_ttl,
+            turn_ttl: TURN_LEASE,
             request_memory: Span::from_secs(86_400),
             retention,
             watchers_max: 2_000,
@@ -165,7 +169,7 @@ pub fn spec() -> Spec {
         RetryPolicy { max_attempts: 100, initial_backoff: Span::ZERO, max_backoff: Span::ZERO, multiplier: 1.0 };
     Spec {
         function: name(FUNCTION),
-        version: String::new(),
+        version: None,
         tags: Default::default(),
         worker_kind: WorkerKind::Any,
         retry: at_once,

@@ -8,6 +8,7 @@ mod house;
 mod mutants;
 mod player;
 mod rows;
+mod unwilling;
 
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use soloist::{
@@ -29,12 +30,14 @@ fn any_op() -> impl Strategy<Value = Op> {
         2 => any::<u8>().prop_map(Op::Suspend),
         3 => any::<u8>().prop_map(Op::Resume),
         2 => any::<u16>().prop_map(Op::Abandon),
+        2 => any::<u16>().prop_map(Op::Forget),
         1 => Just(Op::Leave),
         3 => any::<u8>().prop_map(Op::Raise),
         1 => any::<u8>().prop_map(Op::Terminate),
         1 => any::<u8>().prop_map(Op::Purge),
         2 => any::<u8>().prop_map(Op::Start),
         2 => Just(Op::Crash),
+        1 => any::<bool>().prop_map(Op::Fail),
     ]
 }
 
@@ -50,6 +53,34 @@ proptest! {
         let mut house = House::new();
         ops.into_iter().for_each(|op| house.act(op));
         house.come_to_rest();
+    }
+}
+
+/// A life with turns, activities, timers, children, events and their messages: long enough that each of them is under
+/// way at some step.
+fn a_life() -> Vec<Op> {
+    (0..16_u16)
+        .flat_map(|n| {
+            let seed = u64::from(n) * 7_919 + 1;
+            [Op::Turn(seed), Op::Flush, Op::CarryOut(2), Op::Turn(seed + 3), Op::Activity(n), Op::Raise(n as u8)]
+        })
+        .collect()
+}
+
+/// The same life, and at this step the store fails, with or without having written what it was to write.
+fn live_with_a_failure(life: &[Op], at: usize, applied: bool) {
+    let mut house = House::new();
+    life[..at].iter().cloned().for_each(|op| house.act(op));
+    house.act(Op::Fail(applied));
+    life[at..].iter().cloned().for_each(|op| house.act(op));
+    house.come_to_rest();
+}
+
+#[test]
+fn a_store_that_fails_at_any_step_ends_it_and_all_that_was_durable_is_done_once() {
+    let life = a_life();
+    for at in 0..life.len() {
+        [false, true].into_iter().for_each(|applied| live_with_a_failure(&life, at, applied));
     }
 }
 

@@ -175,13 +175,7 @@ fn state(name: &str) -> World {
 }
 
 fn parent(task: i32) -> Parent {
-    Parent {
-        instance: id("parent"),
-        execution: ExecutionId([77; 16]),
-        function: name("p"),
-        version: String::new(),
-        task,
-    }
+    Parent { instance: id("parent"), execution: ExecutionId([77; 16]), function: name("p"), version: None, task }
 }
 
 fn id(text: &str) -> InstanceId {
@@ -254,7 +248,7 @@ fn command(asked: &str, world: &mut World) -> Command {
             complete(turn(world, vec![Action::Terminate { to: id("o"), output: None, recurse: true }], None))
         }
         "end" => complete(turn(world, Vec::new(), Some(end()))),
-        "fail" => complete(turn(world, Vec::new(), Some(Ending::Failed { failure: failure() }))),
+        "fail" => complete(turn(world, Vec::new(), Some(Ending::Failed { failure: failure(), output: None }))),
         "terminate self" => complete(turn(world, Vec::new(), Some(Ending::Terminated { output: None }))),
         "renew" => complete(turn(world, Vec::new(), Some(renew()))),
         "renew, send" => complete(turn(world, vec![send()], Some(renew()))),

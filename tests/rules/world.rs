@@ -241,7 +241,7 @@ pub fn name(text: &str) -> Name {
 pub fn spec(function: &str, max_attempts: u32) -> Arc<Spec> {
     Arc::new(Spec {
         function: name(function),
-        version: "v1".into(),
+        version: Some("v1".into()),
         tags: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
         worker_kind: WorkerKind::Any,
         retry: RetryPolicy {

@@ -104,7 +104,7 @@ impl Client {
         };
         let spec = Spec {
             function: dice.pick(&self.world.functions).clone(),
-            version: String::new(),
+            version: None,
             tags: BTreeMap::new(),
             worker_kind: WorkerKind::Any,
             retry,

@@ -124,6 +124,7 @@ impl House {
         let disk = Arc::new(self.disk().reopen(clock.clone()));
         let config = Config {
             lease_ttl: Span::from_micros(LEASE),
+            turn_ttl: Span::from_secs(300),
             request_memory: self.memory,
             retention: self.retention,
             watchers_max: 1000,

@@ -58,6 +58,7 @@ impl Scene {
     fn over(store: Arc<dyn Store>) -> Scene {
         let config = Config {
             lease_ttl: Span::from_secs(15),
+            turn_ttl: Span::from_secs(300),
             request_memory: Span::from_secs(60),
             retention: None,
             watchers_max: 10,
@@ -96,7 +97,7 @@ impl Scene {
     fn start(&self) -> Start {
         let spec = Spec {
             function: name("report"),
-            version: String::new(),
+            version: None,
             tags: BTreeMap::new(),
             worker_kind: WorkerKind::Any,
             retry: RetryPolicy::ONCE,

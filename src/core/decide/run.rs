@@ -100,7 +100,7 @@ fn next_attempt_or_failed(found: Found<'_>, instance: &Instance, failure: Failur
     let failure = Arc::new(failure);
     match retriable {
         Some(at) => Event::RetryScheduled { failure: Some(failure), at },
-        None => Event::ExecutionFailed { failure },
+        None => Event::ExecutionFailed { failure, output: None },
     }
 }
 

@@ -52,5 +52,6 @@ fn due(found: Found<'_>, instance: &Instance) -> Vec<Event> {
 }
 
 fn failed(error_type: &str, message: &str) -> Vec<Event> {
-    vec![Event::ExecutionFailed { failure: Arc::new(Failure::declared(error_type, message.into())) }]
+    let failure = Arc::new(Failure::declared(error_type, message.into()));
+    vec![Event::ExecutionFailed { failure, output: None }]
 }

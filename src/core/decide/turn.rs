@@ -82,7 +82,9 @@ fn act(found: Found<'_>, instance: &Instance, action: &Action, ends: bool) -> Ve
 fn end(ending: &Ending) -> Event {
     match ending {
         Ending::Completed { output } => Event::ExecutionCompleted { output: output.clone() },
-        Ending::Failed { failure } => Event::ExecutionFailed { failure: failure.clone() },
+        Ending::Failed { failure, output } => {
+            Event::ExecutionFailed { failure: failure.clone(), output: output.clone() }
+        }
         Ending::Terminated { output } => lifecycle::terminated(output.clone()),
         Ending::ContinuedAsNew { execution, spec, input, carried } => Event::ExecutionRenewed {
             execution: *execution,
@@ -172,7 +174,7 @@ pub(super) fn tell_parent(found: Found<'_>, events: &[Event]) -> Option<Event> {
     let parent = spec.parent.as_deref().filter(|_| !spec.tags.contains_key(FIRE_AND_FORGET))?;
     let outcome = match events.iter().find(|event| event.is_end())? {
         Event::ExecutionCompleted { output } => TaskOutcome::Completed { result: output.clone() },
-        Event::ExecutionFailed { failure } => TaskOutcome::Failed { failure: failure.clone() },
+        Event::ExecutionFailed { failure, .. } => TaskOutcome::Failed { failure: failure.clone() },
         _ => {
             let message = format!("the sub-orchestration '{}' was terminated", found.key.id());
             TaskOutcome::Failed { failure: Arc::new(Failure::declared("SubOrchestrationTerminated", message)) }

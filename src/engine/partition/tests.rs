@@ -328,7 +328,7 @@ fn name(text: &str) -> Name {
 fn spec() -> Arc<Spec> {
     Arc::new(Spec {
         function: name("f"),
-        version: String::new(),
+        version: None,
         tags: BTreeMap::new(),
         worker_kind: WorkerKind::Any,
         retry: RetryPolicy { max_attempts: 2, ..RetryPolicy::ONCE },

@@ -9,47 +9,28 @@ use parking_lot::Mutex;
 
 use super::{
     calls::{CallName, Calls},
-    filters::Fit,
+    item::{Item, ItemKey, Kind},
+    lanes::Waiting,
+    leases::Leases,
     rest,
+    seat::Seat,
     stream::{Assignment, Stream, StreamId},
 };
 use crate::{
     core::{
-        effect::{ActivityOffer, Offer},
         ids::{CompletionToken, ExecutionId, InstanceKey, Name, Revision},
         status::Spec,
-        time::{Steady, Timestamp},
+        time::{Span, Steady, Timestamp},
         turn::Note,
     },
     engine::partition::TurnClaim,
+    mutant::Mutant,
 };
 
 /// Work items that wait and streams that have room, first come first served.
 #[derive(Default)]
 pub struct WorkItems {
     board: Mutex<Board>,
-}
-
-/// A turn or an activity.
-#[derive(Clone, Debug)]
-pub struct Item {
-    pub key: InstanceKey,
-    pub execution: ExecutionId,
-    pub name: Name,
-    pub version: String,
-    pub work: Work,
-}
-
-#[derive(Clone, Debug)]
-pub enum Work {
-    Turn,
-    Activity(ActivityOffer),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Kind {
-    Turn,
-    Activity,
 }
 
 /// A work item and the stream that is to have it; the stream's place is taken.
@@ -63,6 +44,15 @@ pub(super) struct Joined {
     pub matches: Vec<Match>,
     /// Nobody attended to its hub before.
     pub is_first: bool,
+}
+
+/// A turn that was taken from a worker that did not answer.
+pub(super) struct Lapsed {
+    pub token: CompletionToken,
+    pub item: Arc<Item>,
+    pub stream: StreamId,
+    /// What takes its place.
+    pub matches: Vec<Match>,
 }
 
 /// A work item that a worker has.
@@ -85,72 +75,17 @@ pub struct Sent {
     pub began_at: Timestamp,
 }
 
-/// Names a work item: its instance and, of an activity, the revision that scheduled it.
-type ItemKey = (InstanceKey, Option<Revision>);
-
-/// Work items of one kind: hub, kind, name and version.
-type LaneKey = (Arc<str>, Kind, Name, String);
-
 #[derive(Default)]
 struct Board {
-    lanes: BTreeMap<LaneKey, BTreeMap<u64, Arc<Item>>>,
-    /// Where each work item that waits stands.
-    waiting: BTreeMap<ItemKey, (LaneKey, u64)>,
-    next_ticket: u64,
+    waiting: Waiting,
     streams: BTreeMap<StreamId, Seat>,
     out: HashMap<CompletionToken, Out>,
+    leases: Leases,
     calls: Calls,
     /// What was abandoned, until it is offered again.
     resting: BTreeMap<ItemKey, (Steady, Arc<Item>)>,
-    /// How often in a row, and by whom last.
+    /// How often in a row, and by whom last: of what was abandoned, and, as never, of turns that were not answered.
     strikes: HashMap<ItemKey, (u32, StreamId)>,
-}
-
-struct Seat {
-    stream: Arc<Stream>,
-    turns: usize,
-    activities: usize,
-    /// Its worker has named a token.
-    names_tokens: bool,
-}
-
-impl Item {
-    pub fn turn(key: InstanceKey, offer: Offer) -> Item {
-        let (name, version) = (offer.spec.function.clone(), offer.spec.version.clone());
-        Item { key, execution: offer.execution, name, version, work: Work::Turn }
-    }
-
-    pub fn activity(key: InstanceKey, offer: ActivityOffer) -> Item {
-        let (name, version) = (offer.name.clone(), offer.version.clone());
-        Item { key, execution: offer.execution, name, version, work: Work::Activity(offer) }
-    }
-
-    fn kind(&self) -> Kind {
-        match self.work {
-            Work::Turn => Kind::Turn,
-            Work::Activity(_) => Kind::Activity,
-        }
-    }
-
-    fn item_key(&self) -> ItemKey {
-        let task = match &self.work {
-            Work::Turn => None,
-            Work::Activity(offer) => Some(offer.task),
-        };
-        (self.key.clone(), task)
-    }
-
-    fn called(&self) -> CallName {
-        let id = match &self.work {
-            Work::Turn => None,
-            Work::Activity(offer) => Some(offer.id),
-        };
-        (self.key.clone(), id)
-    }
-
-    fn lane(&self) -> LaneKey {
-        (self.key.hub().into(), self.kind(), self.name.clone(), self.version.clone())
-    }
 }
 
 impl WorkItems {
@@ -161,7 +96,7 @@ impl WorkItems {
             return None;
         }
         let is_first = !board.is_attended(stream.wishes.hub.as_str());
-        board.streams.insert(stream.id, Seat { stream: stream.clone(), turns: 0, activities: 0, names_tokens: false });
+        board.streams.insert(stream.id, Seat::new(stream));
         // What others have abandoned may be what this one does.
         let hub = stream.wishes.hub.as_str();
         let resting: Vec<ItemKey> = board.resting.keys().filter(|(key, _)| key.hub() == hub).cloned().collect();
@@ -198,7 +133,7 @@ impl WorkItems {
             Some(seat) if !seat.names_tokens => seat.names_tokens = true,
             _ => return Vec::new(),
         }
-        board.calls.of(id).into_iter().filter_map(|name| board.end_call(&name, id)).collect()
+        board.calls.of(id).into_iter().flat_map(|name| board.end_call(&name, id)).collect()
     }
 
     /// One that waits elsewhere, too, is not kept while nobody attends to its hub: see `Joined::is_first`.
@@ -232,29 +167,32 @@ impl WorkItems {
         }
     }
 
-    /// The stream gets the work item, for which its place is taken. Not if it has gone: then this answers what takes that
-    /// place.
+    /// The stream gets the work item, for which its place is taken; a turn until its lease ends. Answers whether no other
+    /// lease ends before. Not if the stream has gone: then this answers what takes that place.
     pub(super) fn hand_out(
         &self,
         token: CompletionToken,
         id: StreamId,
         item: &Arc<Item>,
-        claim: Option<TurnClaim>,
-    ) -> Result<(), Option<Match>> {
+        leased: Option<(TurnClaim, Steady)>,
+    ) -> Result<bool, Vec<Match>> {
         let mut board = self.board.lock();
         let Some(stream) = board.streams.get(&id).map(|seat| seat.stream.clone()) else {
             return Err(board.end_call(&item.called(), id));
         };
         board.out.insert(token, Out { item: item.clone(), stream: id, sent: None });
         board.calls.handed_out(&item.called(), id, token);
+        let (claim, ends_at) = leased.unzip();
+        let is_first = ends_at.is_some_and(|ends_at| board.lease(token, ends_at));
         drop(board);
         stream.assign(Assignment { token, item: item.clone(), claim });
-        Ok(())
+        Ok(is_first)
     }
 
-    /// The place that was taken is free again. Answers what takes it.
+    /// The place that was taken is free again, for what was to take it is of no use any more. Answers what takes it.
     pub(super) fn free(&self, id: StreamId, item: &Item) -> Vec<Match> {
         let mut board = self.board.lock();
+        board.strikes.remove(&item.item_key());
         let freed = board.give_back(id, item);
         freed.into_iter().chain(board.fill(id)).collect()
     }
@@ -264,6 +202,9 @@ impl WorkItems {
         let mut board = self.board.lock();
         let Some((out, freed)) = board.take_out(token) else { return Vec::new() };
         board.strikes.remove(&out.item.item_key());
+        if let Some(seat) = board.streams.get_mut(&out.stream) {
+            seat.mute = false;
+        }
         freed.into_iter().chain(board.fill(out.stream)).collect()
     }
 
@@ -284,6 +225,47 @@ impl WorkItems {
         (*strikes, *by) = (*strikes + 1, out.stream);
         board.resting.insert(key, (due, out.item));
         Some((due, freed.into_iter().chain(board.fill(out.stream)).collect()))
+    }
+
+    /// Nobody is to have it any more.
+    pub(super) fn forget(&self, item: &Item) {
+        self.board.lock().strikes.remove(&item.item_key());
+    }
+
+    /// Takes the next turn back whose lease has ended. One that may be answered without a token stays where it is: the
+    /// late answer would be taken for the answer to whatever turn of the instance is out then.
+    pub(super) fn lapse(&self, now: Steady, ttl: Span) -> Option<Lapsed> {
+        let mut board = self.board.lock();
+        loop {
+            let Board { leases, out, streams, .. } = &mut *board;
+            let token = leases.pop_due(now, out)?;
+            let stream = out.get(&token)?.stream;
+            let seat = streams.get_mut(&stream);
+            if Mutant::KeepLapsedTurn.is_on() {
+                continue;
+            }
+            if seat.as_ref().is_some_and(|seat| seat.may_answer_without_token()) {
+                leases.begin(token, now + ttl, out);
+                continue;
+            }
+            if let Some(seat) = seat {
+                seat.mute = true;
+            }
+            let (Out { item, .. }, freed) = board.take_out(token)?;
+            let matches = freed.into_iter().chain(board.fill(stream)).collect();
+            return Some(Lapsed { token, item, stream, matches });
+        }
+    }
+
+    /// When `lapse` may have something to do.
+    pub fn next_lapse(&self) -> Option<Steady> {
+        self.board.lock().leases.next_end()
+    }
+
+    /// Somebody else had better have it.
+    pub(super) fn avoid(&self, item: &Item, id: StreamId) {
+        let mut board = self.board.lock();
+        board.strikes.entry(item.item_key()).or_insert((0, id)).1 = id;
     }
 
     /// Offers what has rested for long enough. Answers when the next one will have.
@@ -322,7 +304,21 @@ impl WorkItems {
 
     /// What a worker that names no tokens means: the turn of an instance or, with the orchestrator's number, an activity.
     pub(super) fn called(&self, key: &InstanceKey, id: Option<i32>) -> Option<CompletionToken> {
-        self.board.lock().calls.token(&(key.clone(), id))
+        let mut board = self.board.lock();
+        let token = board.calls.token(&(key.clone(), id))?;
+        let Board { out, streams, .. } = &mut *board;
+        if let Some(seat) = out.get(&token).and_then(|out| streams.get_mut(&out.stream)) {
+            seat.nameless = true;
+        }
+        Some(token)
+    }
+
+    /// Whether nothing waits or is out, and nothing is remembered.
+    #[cfg(test)]
+    pub(super) fn is_bare(&self) -> bool {
+        let board = self.board.lock();
+        let nothing_waits = board.waiting.is_empty() && board.resting.is_empty();
+        nothing_waits && board.out.is_empty() && board.strikes.is_empty()
     }
 
     /// Whether a stream takes turns of this orchestration.
@@ -330,21 +326,21 @@ impl WorkItems {
         let board = self.board.lock();
         board.streams.values().any(|seat| {
             let wishes = &seat.stream.wishes;
-            let (function, version) = (spec.function.as_str(), spec.version.as_str());
+            let (function, version) = (spec.function.as_str(), spec.version());
             wishes.hub.as_str() == key.hub() && wishes.fit(Kind::Turn, function, version).is_some()
         })
     }
 }
 
 impl Board {
-    /// The stream with room that fits best: one that asks for it by name, one that has not just abandoned it, and one
-    /// that has little to do. Its place is taken.
+    /// The stream with room that fits best: one that asks for it by name, one that has not just had it in vain, one that
+    /// answers, and one that has little to do. Its place is taken.
     fn choose(&mut self, item: &Item) -> Option<StreamId> {
         let (kind, is_taken) = (item.kind(), self.calls.is_taken(&item.called()));
         let avoid = self.strikes.get(&item.item_key()).map(|(_, stream)| *stream);
         let candidates = self.streams.iter().filter_map(|(id, seat)| {
             let fit = seat.fit(item).filter(|_| seat.room(kind) > 0 && (seat.names_tokens || !is_taken))?;
-            Some(((fit, Some(*id) != avoid, usize::MAX - seat.held(kind)), *id))
+            Some(((fit, Some(*id) != avoid, !seat.mute, usize::MAX - seat.held(kind)), *id))
         });
         let (_, id) = candidates.max()?;
         self.take(id, item);
@@ -368,21 +364,12 @@ impl Board {
 
     fn enqueue(&mut self, item: Arc<Item>) {
         self.calls.wait(item.called());
-        let (lane, ticket) = (item.lane(), self.next_ticket);
-        self.next_ticket += 1;
-        self.waiting.insert(item.item_key(), (lane.clone(), ticket));
-        self.lanes.entry(lane).or_default().insert(ticket, item);
+        self.waiting.put(item);
     }
 
     fn withdraw(&mut self, key: &ItemKey) {
         self.resting.remove(key);
-        let Some((lane, ticket)) = self.waiting.remove(key) else { return };
-        if let Some(items) = self.lanes.get_mut(&lane) {
-            items.remove(&ticket);
-            if items.is_empty() {
-                self.lanes.remove(&lane);
-            }
-        }
+        self.waiting.remove(key);
     }
 
     /// Gives the stream what waits for it, the oldest first, as far as it has room.
@@ -400,19 +387,19 @@ impl Board {
 
     fn oldest_for(&self, id: StreamId, kind: Kind) -> Option<Arc<Item>> {
         let seat = self.streams.get(&id).filter(|seat| seat.room(kind) > 0)?;
-        let hub = seat.stream.wishes.hub.as_str();
-        let firsts = self.lanes.iter().filter_map(|((of, lane_kind, name, version), items)| {
-            if &**of != hub || *lane_kind != kind {
-                return None;
-            }
-            seat.stream.wishes.fit(kind, name.as_str(), version)?;
-            items.iter().find(|(_, item)| seat.names_tokens || !self.calls.is_taken(&item.called()))
-        });
-        firsts.min_by_key(|(ticket, _)| **ticket).map(|(_, item)| item.clone())
+        let wishes = &seat.stream.wishes;
+        let lane_suits = |name: &Name, version: &str| wishes.fit(kind, name.as_str(), version).is_some();
+        let suits = |item: &Item| seat.names_tokens || !self.calls.is_taken(&item.called());
+        self.waiting.oldest(wishes.hub.as_str(), kind, lane_suits, suits)
+    }
+
+    /// Answers whether no other lease ends before this one.
+    fn lease(&mut self, token: CompletionToken, ends_at: Steady) -> bool {
+        self.leases.begin(token, ends_at, &self.out)
     }
 
     /// Nobody has it any more. Answers what waited for that, too.
-    fn take_out(&mut self, token: CompletionToken) -> Option<(Out, Option<Match>)> {
+    fn take_out(&mut self, token: CompletionToken) -> Option<(Out, Vec<Match>)> {
         let out = self.out.remove(&token)?;
         let freed = self.give_back(out.stream, &out.item);
         Some((out, freed))
@@ -427,7 +414,7 @@ impl Board {
         }
     }
 
-    fn give_back(&mut self, id: StreamId, item: &Item) -> Option<Match> {
+    fn give_back(&mut self, id: StreamId, item: &Item) -> Vec<Match> {
         if let Some(seat) = self.streams.get_mut(&id) {
             seat.give_back(item.kind());
         }
@@ -435,104 +422,31 @@ impl Board {
     }
 
     /// The stream has nothing any more that is called so. Answers what can be handed out now.
-    fn end_call(&mut self, name: &CallName, id: StreamId) -> Option<Match> {
+    fn end_call(&mut self, name: &CallName, id: StreamId) -> Vec<Match> {
         if !self.calls.end(name, id) {
-            return None;
+            return Vec::new();
         }
-        let all = (name.0.clone(), None)..=(name.0.clone(), Some(Revision(u64::MAX)));
-        let places: Vec<(LaneKey, u64)> = self.waiting.range(all).map(|(_, place)| place.clone()).collect();
-        let mut items = places.iter().filter_map(|(lane, ticket)| self.lanes.get(lane)?.get(ticket));
-        let item = items.find(|item| item.called() == *name)?.clone();
-        let stream = self.choose(&item)?;
-        self.withdraw(&item.item_key());
-        Some(Match { item, stream })
+        let items: Vec<Arc<Item>> = self.waiting.of(&name.0).filter(|item| item.called() == *name).cloned().collect();
+        let (mut matches, waiting) = (Vec::new(), items.len());
+        for item in items {
+            if let Some(stream) = self.choose(&item) {
+                self.withdraw(&item.item_key());
+                matches.push(Match { item, stream });
+            }
+        }
+        if matches.len() < waiting {
+            self.calls.wait(name.clone());
+        }
+        matches
     }
 
     /// The activities of an instance that wait or rest.
     fn activities_of(&self, key: &InstanceKey) -> Vec<ItemKey> {
-        let all = || (key.clone(), Some(Revision(0)))..=(key.clone(), Some(Revision(u64::MAX)));
-        self.waiting
-            .range(all())
-            .map(|(key, _)| key)
-            .chain(self.resting.range(all()).map(|(key, _)| key))
-            .cloned()
-            .collect()
-    }
-}
-
-impl Seat {
-    fn fit(&self, item: &Item) -> Option<Fit> {
-        let wishes = &self.stream.wishes;
-        if wishes.hub.as_str() != item.key.hub() {
-            return None;
-        }
-        wishes.fit(item.kind(), item.name.as_str(), &item.version)
-    }
-
-    fn held(&self, kind: Kind) -> usize {
-        match kind {
-            Kind::Turn => self.turns,
-            Kind::Activity => self.activities,
-        }
-    }
-
-    fn room(&self, kind: Kind) -> usize {
-        self.stream.wishes.max(kind).saturating_sub(self.held(kind))
-    }
-
-    fn take(&mut self, kind: Kind) {
-        match kind {
-            Kind::Turn => self.turns += 1,
-            Kind::Activity => self.activities += 1,
-        }
-    }
-
-    fn give_back(&mut self, kind: Kind) {
-        let held = match kind {
-            Kind::Turn => &mut self.turns,
-            Kind::Activity => &mut self.activities,
-        };
-        *held = held.saturating_sub(1);
+        let all = (key.clone(), Some(Revision(0)))..=(key.clone(), Some(Revision(u64::MAX)));
+        let waiting = self.waiting.of(key).map(|item| item.item_key()).filter(|(_, task)| task.is_some());
+        waiting.chain(self.resting.range(all).map(|(key, _)| key.clone())).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        core::ids::{Arrival, InstanceId, TaskHub},
-        engine::work_items::filters::Wishes,
-    };
-
-    fn stream(id: u64) -> Arc<Stream> {
-        let wishes = Wishes { hub: TaskHub::default(), turns_max: 1, activities_max: 1, filters: None };
-        Stream::new(StreamId(id), wishes)
-    }
-
-    fn activity() -> Item {
-        let key = InstanceKey::new(&TaskHub::default(), &InstanceId::parse("i").expect("an id"));
-        let offer = ActivityOffer {
-            arrival: Arrival(1),
-            execution: ExecutionId([1; 16]),
-            task: Revision(7),
-            id: 3,
-            name: Name::parse("act").expect("a name"),
-            version: String::new(),
-            row: 2,
-        };
-        Item::activity(key, offer)
-    }
-
-    /// It was called the stream's for ever, and no worker that names no tokens got it any more.
-    #[test]
-    fn what_is_matched_with_a_stream_that_goes_is_the_next_ones() {
-        let items = WorkItems::default();
-        assert!(items.offer(activity(), false).is_empty());
-        let matches = items.join(&stream(1), 9).expect("a place");
-        let [Match { item, .. }] = &matches.matches[..] else { panic!("it waits") };
-        items.leave(StreamId(1));
-        assert!(matches!(items.hand_out(CompletionToken([1; 16]), StreamId(1), item, None), Err(None)));
-        assert!(items.offer_again(item).is_empty());
-        assert_eq!(items.join(&stream(2), 9).expect("a place").matches.len(), 1);
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::board::Kind;
+use super::item::Kind;
 use crate::core::ids::TaskHub;
 
 /// What a stream asks for, and how much of it at a time.
@@ -13,6 +13,8 @@ pub struct Wishes {
     pub activities_max: usize,
     /// Everything, if absent.
     pub filters: Option<Filters>,
+    /// Its worker may be one that knows no completion tokens. Until it has named one, it keeps its turns.
+    pub nameless: bool,
 }
 
 /// The names that a stream takes, each with the versions that it takes; any version if there are none.

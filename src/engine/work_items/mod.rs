@@ -4,6 +4,10 @@ mod board;
 mod calls;
 mod content;
 mod filters;
+mod item;
+mod lanes;
+mod leases;
+mod seat;
 mod stream;
 
 use std::{
@@ -11,15 +15,16 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use self::{
+    board::{Joined, Lapsed, Match},
+    content::Wanted,
+};
 pub use self::{
-    board::{Item, Out, Sent, Work, WorkItems},
+    board::{Out, Sent, WorkItems},
     content::{Content, TurnContent},
     filters::{Filters, Wishes},
+    item::{Item, Work},
     stream::{Assignment, Stream, StreamId},
-};
-use self::{
-    board::{Joined, Match},
-    content::Wanted,
 };
 use super::{Engine, Refusal, Shared, partition::TurnClaim};
 use crate::core::{
@@ -178,13 +183,21 @@ impl Engine {
         let shared = &self.shared;
         let Some(Out { item, .. }) = shared.work_items.out(token) else { return };
         // The turn is free before it rests: a stream that comes meanwhile takes what rests, and must find it free.
-        let mut effects = match item.work {
-            Work::Turn => shared.partition(&item.key).release_turn(&item.key, token),
-            Work::Activity(_) => Vec::new(),
+        let (mut effects, is_wanted) = match item.work {
+            Work::Turn => {
+                let effects = shared.partition(&item.key).release_turn(&item.key, token);
+                let is_wanted = effects.iter().any(is_turn_offer);
+                (effects, is_wanted)
+            }
+            Work::Activity(_) => (Vec::new(), shared.is_wanted(&item)),
         };
+        if !is_wanted {
+            shared.effects(&item.key, effects);
+            return self.take_back_item(token);
+        }
         let abandoned = shared.work_items.abandon(token, shared.clock.now().steady);
         if abandoned.is_some() {
-            effects.retain(|effect| !matches!(effect, Effect::OfferTurn { .. }));
+            effects.retain(|effect| !is_turn_offer(effect));
         }
         shared.effects(&item.key, effects);
         if let Some((due, matches)) = abandoned {
@@ -212,7 +225,7 @@ impl Engine {
             custom_status: None,
             trace: None,
             actions: Vec::new(),
-            ending: Some(Ending::Failed { failure: Arc::new(failure) }),
+            ending: Some(Ending::Failed { failure: Arc::new(failure), output: None }),
         };
         // It may have been overtaken.
         let _ = self.complete_turn(key.clone(), turn).await;
@@ -246,12 +259,12 @@ impl Shared {
         let mut matches = std::collections::VecDeque::from(matches);
         while let Some(Match { item, stream }) = matches.pop_front() {
             let token = CompletionToken(self.entropy.sixteen_bytes());
-            let claim = match &item.work {
+            let leased = match &item.work {
                 Work::Turn => match self.partition(&item.key).claim_turn(&item.key, item.execution, token) {
                     Some(claim) => {
                         // No native worker is to have it meanwhile.
                         self.dispatch.withdraw_execution(&item.key, item.execution);
-                        Some(claim)
+                        Some((claim, self.clock.now().steady + self.config.turn_ttl))
                     }
                     None => {
                         matches.extend(self.work_items.free(stream, &item));
@@ -264,9 +277,13 @@ impl Shared {
                     continue;
                 }
             };
-            if let Err(freed) = self.work_items.hand_out(token, stream, &item, claim) {
-                matches.extend(freed);
-                self.take_back_item(token, &item);
+            match self.work_items.hand_out(token, stream, &item, leased) {
+                Ok(false) => {}
+                Ok(true) => self.timers.look_again(),
+                Err(freed) => {
+                    matches.extend(freed);
+                    self.take_back_item(token, &item);
+                }
             }
         }
     }
@@ -286,6 +303,9 @@ impl Shared {
         match item.work {
             Work::Turn => {
                 let effects = self.partition(&item.key).release_turn(&item.key, token);
+                if !effects.iter().any(is_turn_offer) {
+                    self.work_items.forget(item);
+                }
                 self.effects(&item.key, effects);
             }
             Work::Activity(_) if self.is_wanted(item) => {
@@ -293,8 +313,24 @@ impl Shared {
                 self.hand_out(matches);
             }
             // Nobody would withdraw it.
-            Work::Activity(_) => {}
+            Work::Activity(_) => self.work_items.forget(item),
         }
+    }
+
+    /// Offers the next turn again that its worker has had for too long. Answers whether there was one.
+    pub(super) fn lapse_turn(&self) -> bool {
+        let lapsed = self.work_items.lapse(self.clock.now().steady, self.config.turn_ttl);
+        let Some(Lapsed { token, item, stream, matches }) = lapsed else { return false };
+        let effects = self.partition(&item.key).release_turn(&item.key, token);
+        if effects.iter().any(is_turn_offer) {
+            tracing::warn!(key = ?item.key, stream = stream.0, "a worker has not answered for its turn: it is offered again");
+            self.work_items.avoid(&item, stream);
+        } else {
+            self.work_items.forget(&item);
+        }
+        self.hand_out(matches);
+        self.effects(&item.key, effects);
+        true
     }
 
     /// What has rested for long enough is offered again.
@@ -307,9 +343,16 @@ impl Shared {
     }
 }
 
+fn is_turn_offer(effect: &Effect) -> bool {
+    matches!(effect, Effect::OfferTurn { .. })
+}
+
 /// How long a work item rests after it was abandoned for the n-th time in a row.
 fn rest(strikes: u32) -> Span {
     const FIRST: Span = Span::from_micros(100_000);
     const LONGEST: Span = Span::from_secs(30);
     FIRST.scale(f64::from(1_u32 << strikes.min(16))).min(LONGEST)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{board::Item, filters::Wishes};
+use super::{filters::Wishes, item::Item};
 use crate::{core::ids::CompletionToken, engine::partition::TurnClaim};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -25,7 +25,7 @@ fn to_wire_within(room: usize, described: Description, payloads: Option<Payloads
     let mut wire = v1::InstanceStatus {
         instance_id: view.key.id().into(),
         function_name: execution.spec.function.to_string(),
-        version: execution.spec.version.clone(),
+        version: execution.spec.version().into(),
         execution_id: execution.id.to_string(),
         runtime_status: runtime_status(execution.status).into(),
         revision: view.revision.0,

@@ -87,7 +87,7 @@ fn content(
     let mut digest = Digest::default()
         .part(spec.function.as_str().as_bytes())
         .optional(request.input.as_deref())
-        .part(spec.version.as_bytes())
+        .part(spec.version().as_bytes())
         .part(&[policy, worker_kind, completed.into(), failed.into(), terminated.into()])
         .part(&max_attempts.to_le_bytes())
         .part(&span(Some(initial_backoff)))
@@ -134,7 +134,7 @@ fn spec(wrong: &mut Violations, request: &v1::StartSingletonRequest, now: Timest
     let start_at = start_at(wrong, request.start_at, now);
     let function = wrong.name("function_name", &request.function_name)?;
     let tags = request.tags.clone().into_iter().collect();
-    let version = request.version.clone();
+    let version = Some(request.version.clone()).filter(|version| !version.is_empty());
     Some(Spec {
         function,
         version,

@@ -149,7 +149,7 @@ pub fn run(key: &InstanceKey, run: &Run, input: Option<String>) -> v1::Run {
         claim: Some(claim(key, run.proof)),
         execution_id: run.execution.to_string(),
         function_name: run.spec.function.to_string(),
-        version: run.spec.version.clone(),
+        version: run.spec.version().into(),
         input,
         attempt: run.attempt,
         tags: run.spec.tags.clone().into_iter().collect(),

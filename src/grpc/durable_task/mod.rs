@@ -163,11 +163,15 @@ impl TaskHubSidecarService for Sidecar {
         &self,
         request: Request<pb::GetWorkItemsRequest>,
     ) -> Result<Response<Self::GetWorkItemsStream>, Status> {
-        // The JavaScript package sets its channels no limit.
-        let agent = request.metadata().get("user-agent").map(|agent| agent.as_bytes().to_vec()).unwrap_or_default();
-        let unbounded = agent.starts_with(b"durabletask-js");
+        let agent = request.metadata().get("user-agent").map(|agent| agent.as_bytes()).unwrap_or_default();
+        let manners = worker::Manners {
+            // The JavaScript package sets its channels no limit.
+            unbounded: agent.starts_with(b"durabletask-js"),
+            // The package for Go, and former ones for Java.
+            nameless: agent.starts_with(b"grpc-go") || agent.starts_with(b"grpc-java"),
+        };
         let (hub, request) = self.door.enter(request)?;
-        Ok(Response::new(worker::work_items(&self.door, hub, request, unbounded)?))
+        Ok(Response::new(worker::work_items(&self.door, hub, request, manners)?))
     }
 
     async fn complete_activity_task(

@@ -92,7 +92,8 @@ async fn activity(engine: &Engine, assignment: &Assignment, named: bool) {
 
 fn attend(engine: &Engine, dice: &mut Seed) -> Attendance {
     let at_once = 1 + dice.below(3) as usize;
-    let wishes = Wishes { hub: TaskHub::default(), turns_max: at_once, activities_max: at_once, filters: None };
+    let wishes =
+        Wishes { hub: TaskHub::default(), turns_max: at_once, activities_max: at_once, filters: None, nameless: false };
     engine.attend(wishes).expect("a place")
 }
 
@@ -157,6 +158,7 @@ async fn whatever_workers_do_at_once_nothing_waits_for_ever() {
     let mut dice = Seed::print("whatever_workers_do_at_once_nothing_waits_for_ever");
     let config = Config {
         lease_ttl: LEASE,
+        turn_ttl: Span::from_secs(300),
         request_memory: Span::from_secs(1),
         retention: None,
         watchers_max: 1_000,

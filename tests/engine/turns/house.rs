@@ -21,7 +21,7 @@ use soloist::{
         committer::Committed,
         work_items::{Assignment, Attendance, Content, Wishes, Work},
     },
-    store::memory::Memory,
+    store::memory::{Fault, Memory},
 };
 
 use super::{
@@ -55,6 +55,8 @@ pub enum Op {
     Suspend(u8),
     Resume(u8),
     Abandon(u16),
+    /// The worker never answers for a turn that it has.
+    Forget(u16),
     /// The worker's stream ends, another comes.
     Leave,
     Raise(u8),
@@ -64,6 +66,8 @@ pub enum Op {
     /// A client starts a child, under one of the policies, or anew.
     Start(u8),
     Crash,
+    /// The store fails, with or without having written what it was to write.
+    Fail(bool),
 }
 
 type Asked = Pin<Box<dyn Future<Output = Result<(), Refusal>>>>;
@@ -115,7 +119,8 @@ impl House {
     }
 
     fn attend(&mut self) {
-        let wishes = Wishes { hub: TaskHub::default(), turns_max: 4, activities_max: 4, filters: None };
+        let wishes =
+            Wishes { hub: TaskHub::default(), turns_max: 4, activities_max: 4, filters: None, nameless: false };
         self.attendance = Some(self.hand.engine.attend(wishes).expect("a place"));
     }
 
@@ -180,6 +185,37 @@ impl House {
         self.attend();
     }
 
+    /// The store fails. Nobody is told what was to become durable, nor anything that follows from it, and nothing new
+    /// is taken; then the process ends.
+    fn fail(&mut self, applied: bool) {
+        self.carry_out(usize::MAX);
+        let Some(commit) = self.hand.stepper.take_commit() else { return };
+        self.memory.plan(match applied {
+            true => Fault::AfterApplied { commits: 1 },
+            false => Fault::BeforeApplied { commits: 1 },
+        });
+        assert!(self.hand.stepper.flush(commit).is_none(), "nothing is carried out");
+        assert!(self.hand.stepper.has_fallen());
+        self.take();
+        for assignment in self.held.iter().filter(|assignment| self.hand.engine.is_tellable(assignment)) {
+            if let (Some(claim), Ok(Some(Content::Turn(content)))) = (&assignment.claim, self.told(assignment)) {
+                let past = self.book.past(&assignment.item.key, claim.execution.id);
+                assert_eq!(content.past, past, "{:?} is told what was durable before", assignment.item.key);
+            }
+        }
+        for (mut asked, fact) in std::mem::take(&mut self.asked) {
+            match asked.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Err(Refusal::OutcomeUnknown(_))) if applied => self.book.note(fact),
+                Poll::Ready(Err(Refusal::OutcomeUnknown(_) | Refusal::Unavailable(_) | Refusal::Rejected(_))) => {}
+                other => panic!("somebody who waits for the commit is told {other:?}"),
+            }
+        }
+        let (signal, key) = (Signal { name: name("e"), input: None }, key(PARENTS[0]));
+        let raised = soon(self.hand.engine.raise_event(&key, RaiseEvent { signal, expected_execution: None }));
+        assert!(matches!(raised, Some(Err(Refusal::Unavailable(_)))), "{raised:?}");
+        self.crash();
+    }
+
     /// Takes what has been handed to the worker.
     pub fn take(&mut self) {
         let Some(attendance) = &self.attendance else { return };
@@ -227,6 +263,7 @@ impl House {
                     engine.abandon(assignment.token);
                 }
             }
+            Op::Forget(which) => drop(self.pick(false, usize::from(which))),
             Op::Leave => {
                 self.held.clear();
                 self.attendance = None;
@@ -260,6 +297,7 @@ impl House {
                 }
             }
             Op::Crash => self.crash(),
+            Op::Fail(applied) => self.fail(applied),
         }
     }
 

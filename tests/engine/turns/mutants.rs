@@ -10,8 +10,9 @@ use proptest::{
 use soloist::mutant::{Mutant, with};
 
 use super::{
-    any_op,
+    a_life, any_op,
     house::{House, Op},
+    live_with_a_failure,
 };
 
 /// Lives of the house within which each of them must be found.
@@ -32,6 +33,29 @@ fn objects(life: &[Op]) -> bool {
         house.come_to_rest();
     };
     catch_unwind(AssertUnwindSafe(live)).is_err()
+}
+
+/// Those that a failing store alone shows.
+#[test]
+fn what_a_failing_store_must_show_is_caught() {
+    let life = a_life();
+    let of_failures = [
+        Mutant::CarryOnAfterFailure,
+        Mutant::CarryOutBeforeFlush,
+        Mutant::AnswerBeforeFlush,
+        Mutant::LoseMark,
+        Mutant::ForgetMarksAtRecovery,
+        Mutant::LoseOutboxAtRecovery,
+        Mutant::LoseTasksAtRecovery,
+    ];
+    for mutant in of_failures {
+        let objects = |at: usize, applied| {
+            with(mutant, || catch_unwind(AssertUnwindSafe(|| live_with_a_failure(&life, at, applied))).is_err())
+        };
+        let caught = (0..life.len()).filter(|at| objects(*at, false) || objects(*at, true)).count();
+        println!("{mutant:?}: at {caught} of {} steps", life.len());
+        assert!(caught > 0, "{mutant:?}");
+    }
 }
 
 #[test]

@@ -168,7 +168,10 @@ impl House {
                 })
             }
             0 | 1 if !is_parent => Some(Ending::Completed { output: Some("\"out\"".into()) }),
-            2 if !is_parent => Some(Ending::Failed { failure: Arc::new(Failure::declared("Oops", "no".into())) }),
+            2 if !is_parent => {
+                let output = (dice.below(2) == 0).then(|| "\"out\"".into());
+                Some(Ending::Failed { failure: Arc::new(Failure::declared("Oops", "no".into())), output })
+            }
             _ => None,
         };
         (actions, ending)

@@ -50,8 +50,8 @@ pub fn start(door: &Door, hub: &TaskHub, request: pb::CreateInstanceRequest) -> 
     let id = if request.instance_id.is_empty() { drawn.to_string() } else { request.instance_id };
     let key = instance_key(&mut wrong, hub, &id);
     let function = wrong.name("name", &request.name);
-    let version = request.version.unwrap_or_default();
-    wrong.check_bytes("version", &version, limits::VERSION_BYTES_MAX);
+    let version = request.version;
+    wrong.check_bytes("version", version.as_deref().unwrap_or_default(), limits::VERSION_BYTES_MAX);
     payload(&mut wrong, "input", request.input.as_deref(), door.payload_bytes_max);
     tags(&mut wrong, "tags", &request.tags);
     let start_at = start_at(&mut wrong, request.scheduled_start_timestamp, door.engine.now());

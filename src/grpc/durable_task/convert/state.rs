@@ -22,7 +22,7 @@ pub fn state(view: &View, payloads: Option<Payloads>) -> pb::OrchestrationState 
     pb::OrchestrationState {
         instance_id: view.key.id().into(),
         name: spec.function.to_string(),
-        version: version(&spec.version),
+        version: spec.version.clone(),
         orchestration_status: to_wire(execution.status).into(),
         scheduled_start_timestamp: spec.start_at.map(shown),
         created_timestamp: Some(shown(execution.created_at)),
@@ -36,11 +36,6 @@ pub fn state(view: &View, payloads: Option<Payloads>) -> pb::OrchestrationState 
         parent_instance_id: spec.parent.as_ref().map(|parent| parent.instance.as_str().into()),
         tags: spec.tags.clone(),
     }
-}
-
-/// No version is none that is empty.
-pub fn version(version: &str) -> Option<String> {
-    Some(version.to_owned()).filter(|version| !version.is_empty())
 }
 
 pub fn to_wire(status: Status) -> OrchestrationStatus {

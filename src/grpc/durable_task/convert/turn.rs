@@ -32,12 +32,14 @@ pub fn completed_turn(
 ) -> CompleteTurn {
     let (now, notes) = (engine.now(), sent.notes.clone());
     let mut outcome = Outcome { engine, key, sent, payload_bytes_max, now, notes, actions: Vec::new() };
+    let is_whole = is_whole(&response);
     let (completions, others): (Vec<_>, Vec<_>) = response
         .actions
         .into_iter()
         .partition(|action| matches!(action.orchestrator_action_type, Some(Type::CompleteOrchestration(_))));
     // In whichever order they come, the first completion counts, after everything else.
     let done: Result<Option<Ending>, String> = (|| {
+        is_whole?;
         outcome.fits("the custom status", response.custom_status.as_deref())?;
         for action in others {
             outcome.act(action)?;
@@ -57,6 +59,13 @@ pub fn completed_turn(
         actions,
         ending,
     }
+}
+
+/// The rest of it would be taken for a late answer, and be lost without a word.
+#[expect(deprecated, reason = "workers send it all the same")]
+fn is_whole(response: &pb::OrchestratorResponse) -> Result<(), String> {
+    let said = "this server takes no completion that comes in several parts: make the turn smaller";
+    if response.is_partial { Err(said.into()) } else { Ok(()) }
 }
 
 /// What the actions of a turn have come to so far.
@@ -152,7 +161,7 @@ impl Outcome<'_> {
         let function = name(&child.name)?;
         self.fits(&format!("the input of the sub-orchestration '{instance_id}'"), child.input.as_deref())?;
         let spec = Spec {
-            version: child.version.clone().unwrap_or_default(),
+            version: child.version.clone(),
             tags: child.tags.clone(),
             trace: child.parent_trace_context.as_ref().map(|trace| trace.encode_to_vec().into()),
             start_at: None,
@@ -191,7 +200,7 @@ impl Outcome<'_> {
             OrchestrationStatus::Completed => Ending::Completed { output: result },
             OrchestrationStatus::Failed => {
                 let details = complete.failure_details.clone().unwrap_or_default();
-                Ending::Failed { failure: Arc::new(failure(&details)) }
+                Ending::Failed { failure: Arc::new(failure(&details)), output: result }
             }
             OrchestrationStatus::Terminated | OrchestrationStatus::Canceled => Ending::Terminated { output: result },
             OrchestrationStatus::Running | OrchestrationStatus::Pending | OrchestrationStatus::Suspended => {
@@ -213,7 +222,7 @@ impl Outcome<'_> {
         let former = &self.sent.spec;
         let mut spec = Spec { start_at: None, ..Spec::clone(former) };
         if let Some(version) = complete.new_version {
-            spec.version = version;
+            spec.version = Some(version);
         }
         if !complete.tags.is_empty() {
             spec.tags = complete.tags;
@@ -246,14 +255,14 @@ impl Outcome<'_> {
             }),
         );
         self.actions.clear();
-        Ending::Failed { failure: Arc::new(failure) }
+        Ending::Failed { failure: Arc::new(failure), output: None }
     }
 }
 
 fn plain(function: Name) -> Spec {
     Spec {
         function,
-        version: String::new(),
+        version: None,
         tags: Default::default(),
         worker_kind: WorkerKind::DurableTask,
         retry: RetryPolicy::ONCE,

@@ -5,7 +5,6 @@ use std::{collections::HashMap, sync::Arc};
 use prost::Message;
 use tonic::Status as Refused;
 
-use super::state::version;
 use crate::{
     core::{
         effect::ActivityOffer,
@@ -54,6 +53,7 @@ pub fn wishes(hub: TaskHub, request: pb::GetWorkItemsRequest) -> Result<Wishes, 
         turns_max: at_once(request.max_concurrent_orchestration_work_items),
         activities_max: at_once(request.max_concurrent_activity_work_items),
         filters,
+        nameless: false,
     }))
 }
 
@@ -141,7 +141,7 @@ pub fn execution_started(key: &InstanceKey, execution: &Execution, input: Option
     let parent_instance = spec.parent.as_deref().map(|parent| pb::ParentInstanceInfo {
         task_scheduled_id: parent.task,
         name: Some(parent.function.to_string()),
-        version: version(&parent.version),
+        version: parent.version.clone(),
         orchestration_instance: Some(pb::OrchestrationInstance {
             instance_id: parent.instance.as_str().into(),
             execution_id: Some(parent.execution.to_string()),
@@ -149,7 +149,7 @@ pub fn execution_started(key: &InstanceKey, execution: &Execution, input: Option
     });
     pb::ExecutionStartedEvent {
         name: spec.function.to_string(),
-        version: version(&spec.version),
+        version: spec.version.clone(),
         input,
         orchestration_instance: Some(pb::OrchestrationInstance {
             instance_id: key.id().into(),

@@ -16,7 +16,7 @@ use crate::{
     engine::{
         Refusal,
         partition::TurnClaim,
-        work_items::{Assignment, Attendance, Content, Work},
+        work_items::{Assignment, Attendance, Content, Wishes, Work},
     },
     grpc::{Door, door::draining, durable_task::convert},
     proto::durable_task::{self as pb, work_item::Request},
@@ -31,14 +31,22 @@ const ITEM_BYTES_MAX: usize = 4 << 20;
 
 pub type Items = Pin<Box<dyn Stream<Item = Result<pb::WorkItem, Status>> + Send>>;
 
-/// `unbounded` are workers that take messages of any size.
+/// What is known of a worker by the package that it uses.
+pub struct Manners {
+    /// It takes messages of any size.
+    pub unbounded: bool,
+    /// It may be one that names no completion tokens.
+    pub nameless: bool,
+}
+
 pub fn work_items(
     door: &Door,
     hub: TaskHub,
     request: pb::GetWorkItemsRequest,
-    unbounded: bool,
+    Manners { unbounded, nameless }: Manners,
 ) -> Result<Items, Status> {
-    let attendance = door.engine.attend(convert::wishes(hub, request)?)?;
+    let wishes = Wishes { nameless, ..convert::wishes(hub, request)? };
+    let attendance = door.engine.attend(wishes)?;
     tracing::info!(stream = attendance.stream.id.0, "a Durable Task worker has connected");
     let bytes_max = if unbounded { usize::MAX } else { ITEM_BYTES_MAX };
     let giver =

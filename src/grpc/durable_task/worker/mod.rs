@@ -5,5 +5,5 @@ mod items;
 
 pub use self::{
     complete::{abandon, complete_activity, complete_turn},
-    items::{Items, work_items},
+    items::{Items, Manners, work_items},
 };

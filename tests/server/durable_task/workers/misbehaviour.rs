@@ -2,7 +2,7 @@
 
 use soloist::proto::durable_task::{self as pb, OrchestrationStatus};
 
-use super::hand::{Worker, completed, response, schedule};
+use super::hand::{Worker, completed, kind, response, schedule};
 use crate::{
     durable_task::{create, creation, state},
     support::Server,
@@ -54,8 +54,7 @@ async fn the_second_answer_to_the_same_does_nothing() {
     worker.done(&activity, Some("2")).await;
     worker.play("i", &["OrchestratorStarted", "TaskCompleted"], vec![completed(2, Some("once"))]).await;
     assert_eq!(worker.until_ended("i").await.output.as_deref(), Some("once"));
-    let scheduled =
-        worker.history("i").await.iter().filter(|event| super::hand::kind(event) == "TaskCompleted").count();
+    let scheduled = worker.history("i").await.iter().filter(|event| kind(event) == "TaskCompleted").count();
     assert_eq!(scheduled, 1);
 }
 
@@ -126,6 +125,32 @@ async fn what_is_abandoned_is_offered_again() {
         turn = other.turn() => turn,
     };
     assert_eq!(told.news(), ["OrchestratorStarted", "TaskCompleted"]);
+}
+
+/// Its stream lives, so that nothing but time tells it from one that works.
+#[tokio::test]
+async fn the_turn_of_a_worker_that_never_answers_goes_to_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with(folder.path(), &["--turn-lease", "3s"], &[]);
+    let mut mute = Worker::join(&server).await;
+    create(&mut mute.sidecar, "i").await;
+    let lost = mute.turn().await;
+    let mut other = Worker::join(&server).await;
+    let turn = other.turn().await;
+    assert_eq!((turn.request.instance_id.as_str(), turn.news().as_slice()), ("i", &FIRST[..]));
+    assert_ne!(turn.token, lost.token);
+    // The late answer is taken without a word and does nothing.
+    mute.complete(&lost, vec![completed(1, Some("late"))]).await;
+    assert_eq!(state(&mut mute.sidecar, "i").await.orchestration_status(), OrchestrationStatus::Pending);
+    other.complete(&turn, vec![schedule(1, "act")]).await;
+    mute.complete(&lost, vec![completed(1, Some("later"))]).await;
+    let activity = other.activity().await;
+    other.done(&activity, None).await;
+    other.play("i", &["OrchestratorStarted", "TaskCompleted"], vec![completed(2, Some("once"))]).await;
+    assert_eq!(other.until_ended("i").await.output.as_deref(), Some("once"));
+    let kinds: Vec<_> = other.history("i").await.iter().map(kind).collect();
+    let second = ["OrchestratorStarted", "TaskCompleted", "ExecutionCompleted"];
+    assert_eq!(kinds, [&FIRST[..], &["TaskScheduled"], &second].concat());
 }
 
 /// Nothing that a worker says for ends that are none is an error: some SDKs take one for the loss of their stream.

@@ -40,7 +40,7 @@ pub struct Instance {
     /// Of an execution that Durable Task workers run.
     pub turns: Option<Box<Turns>>,
     /// The turn that a worker has. Soft state: after a restart it is handed out again.
-    pub turn_held: Option<CompletionToken>,
+    pub turn_held: Option<Box<CompletionToken>>,
     /// The rows that hold the outputs of former executions, the oldest first.
     pub former_outputs: Rare<Vec<PayloadRow>>,
     /// It was purged: callers don't find it. What is left of it are its lease and its remembered requests.
@@ -201,7 +201,7 @@ impl Instance {
                 self.end(Status::Completed, at, None);
             }
             Event::ExecutionFailed { failure, output } => {
-                self.execution.output = output.as_ref().map(|_| revision);
+                self.execution.output = PayloadRow::of(output.as_ref(), revision);
                 self.execution.failure = Some(Arc::clone(failure));
                 self.end(Status::Failed, at, Some(Cancellation::TimedOut));
             }
@@ -562,5 +562,16 @@ impl Execution {
         self.last_updated_at = at;
         self.resumes_as = None;
         self.due = Rare::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Instances are many, and each is kept in memory: what few of them have belongs into a box.
+    #[test]
+    fn an_idle_instance_is_small() {
+        assert!(size_of::<Instance>() <= 256, "{} bytes", size_of::<Instance>());
     }
 }

@@ -335,7 +335,7 @@ impl Partition {
         if !instance.awaits_turn() || instance.execution.id != execution {
             return None;
         }
-        instance.turn_held = Some(token);
+        instance.turn_held = Some(Box::new(token));
         Some(TurnClaim {
             arrival: instance.arrival,
             execution: instance.execution.clone(),
@@ -348,13 +348,13 @@ impl Partition {
 
     /// Whether the turn is still that of whoever holds this token.
     pub fn holds_turn(&self, key: &InstanceKey, token: CompletionToken) -> bool {
-        self.inspect(key, |instance| instance.turn_held == Some(token)).unwrap_or(false)
+        self.inspect(key, |instance| instance.turn_held.as_deref() == Some(&token)).unwrap_or(false)
     }
 
     /// Gives a turn back that was not completed. Answers what is to be done about it.
     pub fn release_turn(&self, key: &InstanceKey, token: CompletionToken) -> Vec<Effect> {
         let Some(mut instance) = self.instances.get_mut(key) else { return Vec::new() };
-        if instance.turn_held != Some(token) || Mutant::KeepReleasedTurn.is_on() {
+        if instance.turn_held.as_deref() != Some(&token) || Mutant::KeepReleasedTurn.is_on() {
             return Vec::new();
         }
         let before = Outlook::of(&instance);

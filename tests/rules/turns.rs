@@ -127,7 +127,7 @@ fn started(spec: Arc<Spec>) -> World {
 /// A worker has the turn.
 fn held(mut world: World) -> World {
     assert!(world.instance().awaits_turn(), "{:?}", world.instance());
-    world.instance.as_mut().expect("it was started").turn_held = Some(TOKEN);
+    world.instance.as_mut().expect("it was started").turn_held = Some(Box::new(TOKEN));
     world
 }
 

@@ -20,7 +20,7 @@ use crate::core::{
 pub(super) fn complete(found: Found<'_>, turn: &CompleteTurn) -> Result<Decision, Rejection> {
     let instance = found
         .instance
-        .filter(|instance| instance.turn_held == Some(turn.token))
+        .filter(|instance| instance.turn_held.as_deref() == Some(&turn.token))
         .ok_or(Rejection::StaleCompletionToken)?;
     // What goes on as new has no history, and what it had scheduled is of no use to it.
     let renews = matches!(turn.ending, Some(Ending::ContinuedAsNew { .. }));

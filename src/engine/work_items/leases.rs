@@ -53,10 +53,10 @@ mod tests {
     fn what_is_over_does_not_pile_up() {
         let (mut leases, out) = (Leases::default(), HashMap::new());
         for n in 0..10_000_u32 {
-            leases.begin(CompletionToken(u128::from(n).to_be_bytes()), Steady(n.into()), &out);
+            leases.begin(CompletionToken(u128::from(n).to_be_bytes()), Steady::from_micros(n.into()), &out);
         }
         assert!(leases.0.len() <= OVER_MIN + 1);
-        assert_eq!(leases.pop_due(Steady(0), &out), None);
+        assert_eq!(leases.pop_due(Steady::from_micros(0), &out), None);
         assert_eq!(leases.next_end(), None, "nobody is woken for what is over");
     }
 }

@@ -31,7 +31,7 @@ struct HandClock(AtomicI64);
 impl Clock for HandClock {
     fn now(&self) -> Now {
         let micros = self.0.load(Ordering::Relaxed);
-        Now { wall: Timestamp(micros), steady: Steady(micros) }
+        Now { wall: Timestamp::from_micros(micros), steady: Steady::from_micros(micros) }
     }
 }
 

@@ -360,12 +360,12 @@ impl Instance {
     }
 
     fn awaits_worker(&self) -> bool {
-        let stands = |lease: &Box<Lease>| lease.cancelled.is_none() || !Mutant::SkipLeaseWait.is_on();
+        let stands = |lease: &Lease| lease.cancelled.is_none() || !Mutant::SkipLeaseWait.is_on();
         let (execution, due) = (&self.execution, self.execution.due.value());
         self.is_there()
             && (matches!(execution.status, Status::Pending | Status::Running)
                 || execution.status == Status::Suspended && Mutant::HandOutSuspended.is_on())
-            && !self.lease.as_ref().is_some_and(stands)
+            && !self.lease.as_deref().is_some_and(stands)
             && due.retry_at.is_none()
             && (due.scheduled.is_none() || Mutant::HandOutScheduled.is_on())
     }

@@ -19,6 +19,7 @@ use crate::{
         effect::{Effect, outstanding},
         ids::{Arrival, InstanceKey},
         partitioning::{PARTITIONS, PartitionId},
+        time::Now,
     },
     mutant::Mutant,
     store::{ReadError, Row, RowKey, Store, Table, record},
@@ -113,7 +114,9 @@ impl Shared {
             let loaded = loaders.into_iter().map(|loader| loader.join().unwrap_or_else(|panic| resume_unwind(panic)));
             loaded.collect::<Result<Vec<Vec<Found>>, RecoveryError>>()
         })?
-        .concat();
+        .into_iter()
+        .flatten()
+        .collect::<Vec<Found>>();
         found.sort_unstable_by_key(|found| found.arrival);
         Ok(found)
     }
@@ -124,17 +127,17 @@ impl Shared {
             let page = pages.lock().recv();
             // Nothing comes behind the last one.
             let Ok(page) = page else { return Ok(found) };
+            let now = self.clock.now();
             for row in page? {
-                found.push(self.load_instance(&row)?);
+                found.push(self.load_instance(&row, now)?);
             }
         }
     }
 
-    fn load_instance(&self, row: &Row) -> Result<Found, RecoveryError> {
+    fn load_instance(&self, row: &Row, now: Now) -> Result<Found, RecoveryError> {
         let arrival = row.key.arrival;
-        let record::Recovered { key, mut instance, queued_starts } =
-            record::decode_instance(arrival, &row.bytes, self.clock.now())
-                .map_err(|error| not_understood(Table::Record, row.key, &error))?;
+        let record::Recovered { key, mut instance, queued_starts } = record::decode_instance(arrival, &row.bytes, now)
+            .map_err(|error| not_understood(Table::Record, row.key, &error))?;
         instance.execution.spec = self.specs.share(instance.execution.spec);
         self.partition(&key).restore(key.clone(), instance);
         Ok(Found { arrival, key, queued_starts })
@@ -194,7 +197,6 @@ impl Shared {
 type Page = Result<Vec<Row>, ReadError>;
 
 /// An instance that was loaded.
-#[derive(Clone)]
 struct Found {
     arrival: Arrival,
     key: InstanceKey,

@@ -5,6 +5,7 @@ mod children;
 mod crash;
 mod custom;
 mod dispatch;
+mod dotnet;
 mod garbage;
 mod hand;
 mod misbehaviour;

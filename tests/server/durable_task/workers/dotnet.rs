@@ -57,6 +57,8 @@ fn new_instance(id: &str, input: &str) -> pb::CreateInstanceRequest {
         ..Default::default()
     };
     pb::CreateInstanceRequest {
+        // One that was chosen to be empty is sent.
+        version: Some(String::new()),
         input: Some(input.into()),
         request_time: Some(SystemTime::now().into()),
         parent_trace_context: Some(trace),

@@ -11,3 +11,4 @@ mod hand;
 mod misbehaviour;
 mod shape;
 mod suspension;
+mod wellformed;

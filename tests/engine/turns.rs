@@ -3,6 +3,7 @@
 
 mod book;
 mod crowd;
+mod growth;
 mod house;
 #[cfg(feature = "mutants")]
 mod mutants;

@@ -250,6 +250,7 @@ impl WorkItems {
             }
             if let Some(seat) = seat {
                 seat.mute = true;
+                seat.stream.withdraw(token);
             }
             let (Out { item, .. }, freed) = board.take_out(token)?;
             let matches = freed.into_iter().chain(board.fill(stream)).collect();
@@ -319,6 +320,24 @@ impl WorkItems {
         let board = self.board.lock();
         let nothing_waits = board.waiting.is_empty() && board.resting.is_empty();
         nothing_waits && board.out.is_empty() && board.strikes.is_empty()
+    }
+
+    /// The most that is kept of any kind, and what kind that is.
+    #[cfg(test)]
+    pub(super) fn most(&self) -> (usize, &'static str) {
+        let board = self.board.lock();
+        let unread = board.streams.values().map(|seat| seat.stream.unread()).sum();
+        let kinds = [
+            (board.waiting.len() / 2, "waiting"),
+            (board.out.len(), "out"),
+            (board.leases.len() / 2, "leases"),
+            (board.calls.len() / 2, "calls"),
+            (board.resting.len(), "resting"),
+            (board.strikes.len(), "strikes"),
+            (board.streams.len(), "streams"),
+            (unread, "unread"),
+        ];
+        kinds.into_iter().max().unwrap_or_default()
     }
 
     /// Whether a stream takes turns of this orchestration.

@@ -57,6 +57,11 @@ impl Calls {
         }
     }
 
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.taken.len() + self.awaited.len()
+    }
+
     /// The stream's worker has it no longer. Answers whether something waits for the name.
     pub fn end(&mut self, name: &CallName, stream: StreamId) -> bool {
         if self.taken.get(name).is_none_or(|call| call.stream != stream) {

@@ -78,6 +78,13 @@ impl Waiting {
         self.places.is_empty() && self.hubs.is_empty()
     }
 
+    /// How many places and items in lanes there are: twice as many as wait.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        let lanes = self.hubs.values().flat_map(|hub| hub.turns.values().chain(hub.activities.values()));
+        self.places.len() + lanes.map(BTreeMap::len).sum::<usize>()
+    }
+
     /// All that waits of an instance.
     pub fn of(&self, key: &InstanceKey) -> impl Iterator<Item = &Arc<Item>> {
         let all = (key.clone(), None)..=(key.clone(), Some(Revision(u64::MAX)));

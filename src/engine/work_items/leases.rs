@@ -38,6 +38,12 @@ impl Leases {
         None
     }
 
+    /// Without what may be over and is kept.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.0.len().saturating_sub(OVER_MIN)
+    }
+
     /// When the next one ends, or was to.
     pub fn next_end(&self) -> Option<Steady> {
         self.0.front().map(|(ends_at, _)| *ends_at)

@@ -37,6 +37,11 @@ impl Stream {
         self.bell.notify_one();
     }
 
+    /// The worker is not to have it any more: it need not read it.
+    pub(super) fn withdraw(&self, token: CompletionToken) {
+        self.mail.lock().retain(|assignment| assignment.token != token);
+    }
+
     /// What has come, in its order: at least one work item, and no more than `max`. Cancel-safe.
     pub async fn next(&self, max: usize) -> Vec<Assignment> {
         loop {
@@ -46,6 +51,11 @@ impl Stream {
             }
             self.bell.notified().await;
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn unread(&self) -> usize {
+        self.mail.lock().len()
     }
 
     fn take(&self, max: usize) -> Vec<Assignment> {

@@ -1,4 +1,4 @@
-//! What the board remembers of work items that nobody wants any more: nothing.
+//! What the board remembers: nothing of work items that nobody wants any more, and of the others no more than there are.
 
 use std::{
     pin::pin,
@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     clock::Clock,
     core::{
-        command::{Start, Target, Terminate},
+        command::{Action, CompleteTurn, Start, Target, Terminate},
         ids::InstanceId,
         policy::{ConflictPolicy, Replaceable, RetryPolicy, WorkerKind},
         status::Spec,
@@ -84,15 +84,23 @@ impl Stage {
     }
 
     fn attend(&self) -> Attendance {
+        self.attend_with(1)
+    }
+
+    /// One that takes so many turns and activities at a time.
+    fn attend_with(&self, max: usize) -> Attendance {
         let hub = TaskHub::default();
-        self.engine
-            .attend(Wishes { hub, turns_max: 1, activities_max: 1, filters: None, nameless: false })
-            .expect("a place")
+        let wishes = Wishes { hub, turns_max: max, activities_max: max, filters: None, nameless: false };
+        self.engine.attend(wishes).expect("a place")
     }
 }
 
 fn key() -> InstanceKey {
-    InstanceKey::new(&TaskHub::default(), &InstanceId::parse("i").expect("an id"))
+    key_of("i")
+}
+
+fn key_of(id: &str) -> InstanceKey {
+    InstanceKey::new(&TaskHub::default(), &InstanceId::parse(id).expect("an id"))
 }
 
 fn start(engine: &Engine) -> Start {
@@ -141,5 +149,63 @@ fn nothing_is_remembered_of_a_turn_that_nobody_wants() {
         }
         stage.pass(Span::from_secs(1));
         assert!(stage.engine.shared.work_items.is_bare(), "{end}");
+    }
+}
+
+/// The turns that its worker had not even read when their time was over were kept for it for ever.
+#[test]
+fn nothing_piles_up_however_long_workers_do_nothing() {
+    const TURNS: usize = 5;
+    const ACTIVITIES: usize = 6;
+    const ROUNDS: usize = 2_000;
+    for manner in ["never reads", "never answers", "abandons it all", "abandons some", "comes and goes"] {
+        let stage = Stage::new();
+        let mut attendance = stage.attend_with(3);
+        let come = |attendance: &Attendance| attendance.stream.next(usize::MAX).now_or_never().unwrap_or_default();
+        // One of them has gone as far as its activities.
+        stage.finish(stage.engine.start(&key(), start(&stage.engine)));
+        let turn = come(&attendance).remove(0);
+        let actions = (0..ACTIVITIES).map(|n| Action::ScheduleActivity {
+            id: n as i32,
+            name: crate::core::ids::Name::parse("act").expect("a name"),
+            version: String::new(),
+            note: n as u64,
+        });
+        let turn = CompleteTurn {
+            token: turn.token,
+            notes: vec![Vec::new().into(); ACTIVITIES],
+            through: turn.claim.expect("it is a turn").inbox_last,
+            began_at: stage.engine.now(),
+            custom_status: None,
+            trace: None,
+            actions: actions.collect(),
+            ending: None,
+        };
+        stage.finish(stage.engine.complete_turn(key(), turn));
+        for n in 0..TURNS {
+            stage.finish(stage.engine.start(&key_of(&format!("i{n}")), start(&stage.engine)));
+        }
+        let mut lapses = 0;
+        for round in 0..ROUNDS {
+            if manner != "never reads" {
+                let items = come(&attendance);
+                lapses += items.len();
+                match manner {
+                    "abandons it all" => items.iter().for_each(|item| stage.engine.abandon(item.token)),
+                    "abandons some" => {
+                        items.iter().skip(round % 2).step_by(2).for_each(|item| stage.engine.abandon(item.token));
+                    }
+                    "comes and goes" => {
+                        drop(attendance);
+                        attendance = stage.attend_with(3);
+                    }
+                    _ => {}
+                }
+            }
+            stage.pass(TURN_LEASE);
+            let (most, kind) = stage.engine.shared.work_items.most();
+            assert!(most <= TURNS + ACTIVITIES, "{manner}, {round} times: {most} {kind}");
+        }
+        assert!(manner == "never reads" || lapses > ROUNDS, "{manner}: {lapses} came");
     }
 }

@@ -1,14 +1,18 @@
 //! The server is killed: what was acknowledged goes on where it was, each effect once.
 
-use std::{collections::BTreeMap, time::Duration};
+mod rivals;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use soloist::proto::durable_task::{self as pb, OrchestrationStatus, history_event::EventType, work_item::Request};
+use tokio::task::JoinSet;
 
+use self::rivals::Rivals;
 use super::hand::{
     Activity, Turn, Worker, after, child, completed, history, kind, past, schedule, send, timer, within,
 };
 use crate::{
-    durable_task::{create, creation, sidecar},
+    durable_task::{create, sidecar},
     support::{Server, seed::Seed},
 };
 
@@ -52,6 +56,9 @@ async fn everything_that_was_scheduled_is_there_after_a_kill() {
 /// What a mixed crowd of orchestrations comes to over the deaths of servers and workers at random moments.
 const ORCHESTRATIONS: usize = 500;
 const KILLS: usize = 6;
+/// So many callers start each of them at once, and so many start what has run or soon will when the server is killed.
+const RIVALS: usize = 3;
+const LATE: usize = 30;
 /// A worker dies with its hands full before it has done so many work items.
 const WORKER_LIFE: u64 = 200;
 
@@ -102,7 +109,7 @@ fn number(text: &Option<String>) -> i64 {
 }
 
 /// Workers one after the other, each until its stream ends or it dies with what it has.
-async fn work(server: &Server, mut random: Seed) -> Option<()> {
+async fn work(server: &Server, rivals: &Rivals, mut random: Seed) -> Option<()> {
     loop {
         let mut sidecar = sidecar(server).await;
         let mut stream = sidecar.get_work_items(pb::GetWorkItemsRequest::default()).await.ok()?.into_inner();
@@ -111,6 +118,7 @@ async fn work(server: &Server, mut random: Seed) -> Option<()> {
             let token = item.completion_token;
             match item.request? {
                 Request::OrchestratorRequest(request) => {
+                    rivals.is_played(&request);
                     let turn = Turn { request, token };
                     let response = super::hand::response(&turn, next(&turn.request));
                     sidecar.complete_orchestrator_task(response).await.ok()?;
@@ -136,16 +144,22 @@ async fn orchestrations_come_to_the_right_end_over_kills() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut random = Seed::print("orchestrations_come_to_the_right_end_over_kills");
     let ids: Vec<String> = (0..ORCHESTRATIONS).map(|n| format!("i{n}")).collect();
+    let rivals = Arc::new(Rivals::new());
     let mut begun = 0;
     for kill in 0..=KILLS {
         let server = Server::start(folder.path());
         let mut sidecar = sidecar(&server).await;
         let until = if kill == KILLS { ORCHESTRATIONS } else { ORCHESTRATIONS * (kill + 1) / (KILLS + 1) };
-        let (one, other) = (work(&server, random.fork()), work(&server, random.fork()));
+        let (one, other) = (work(&server, &rivals, random.fork()), work(&server, &rivals, random.fork()));
+        let mut late = JoinSet::new();
         let client = async {
             for id in &ids[begun..until] {
-                let request = pb::CreateInstanceRequest { tags: [].into(), ..creation("f", id) };
-                sidecar.start_instance(request).await.expect("it is free");
+                let mut starting = JoinSet::new();
+                for n in 0..RIVALS {
+                    let (rivals, sidecar, id, random) = (rivals.clone(), sidecar.clone(), id.clone(), random.fork());
+                    starting.spawn(async move { rivals.start(sidecar, &format!("rival {n}"), &id, random).await });
+                }
+                starting.join_all().await;
             }
             if kill < KILLS {
                 // So many ends are waited for: the moment is another one each time.
@@ -153,6 +167,16 @@ async fn orchestrations_come_to_the_right_end_over_kills() {
                 for id in ids[..until].iter().rev().take(some) {
                     let request = pb::GetInstanceRequest { instance_id: id.clone(), get_inputs_and_outputs: false };
                     within("an end", sidecar.wait_for_instance_completion(request)).await.expect("an answer");
+                }
+                // What is under way when the server dies may have happened or not.
+                let among = ORCHESTRATIONS.min(until + LATE);
+                for _ in 0..LATE {
+                    let (rivals, sidecar, random_id) = (rivals.clone(), sidecar.clone(), random.below(among as u64));
+                    let (id, random) = (ids[random_id as usize].clone(), random.fork());
+                    late.spawn(async move { rivals.start(sidecar, "late", &id, random).await });
+                }
+                for _ in 0..random.below(LATE as u64) {
+                    late.join_next().await;
                 }
                 return;
             }
@@ -180,12 +204,22 @@ async fn orchestrations_come_to_the_right_end_over_kills() {
                     assert_eq!(counted(name), count, "{id}: {name}");
                 }
             }
+            let executions = rivals.judge(&server, &ids).await;
+            println!("{executions} executions of {ORCHESTRATIONS} instances");
+            assert!(executions > ORCHESTRATIONS, "some have run again");
         };
         tokio::select! {
             () = client => {}
             _ = async { tokio::join!(one, other) } => panic!("the workers have left"),
         }
         begun = until;
-        if kill < KILLS { server.kill() } else { assert!(server.stop().await.0.success()) }
+        if kill < KILLS {
+            server.kill()
+        } else {
+            assert!(server.stop().await.0.success())
+        }
+        while let Some(started) = late.join_next().await {
+            started.expect("a caller was told what it had to be told");
+        }
     }
 }

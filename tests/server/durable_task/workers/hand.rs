@@ -43,7 +43,11 @@ impl Worker {
     }
 
     pub async fn ask(server: &Server, request: pb::GetWorkItemsRequest) -> Worker {
-        let mut sidecar = sidecar(server).await;
+        Worker::over(sidecar(server).await, request).await
+    }
+
+    /// On this connection.
+    pub async fn over(mut sidecar: Sidecar, request: pb::GetWorkItemsRequest) -> Worker {
         let stream = sidecar.get_work_items(request).await.expect("a stream").into_inner();
         Worker { sidecar, stream }
     }

@@ -171,25 +171,40 @@ impl Shared {
 
     /// Takes up what is outstanding. Leases count anew from now: their workers could not renew them meanwhile.
     pub(super) fn take_up(&self, keys: Vec<InstanceKey>) {
-        for key in keys {
-            let partition = self.partition(&key);
-            let now = self.clock.now();
-            let idle = partition.amend(&key, |instance| {
-                instance.taken_over(now);
-                if let Some(lease) = instance.lease.as_mut().filter(|_| Mutant::EndLeasesAtRecovery.is_on()) {
-                    lease.expires_at = now.steady;
+        let (some, taken_up) = mpsc::sync_channel(PAGES_AHEAD);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                for keys in keys.chunks(PAGE) {
+                    let outstanding = keys.iter().map(|key| (key.clone(), self.take_over(key)));
+                    // The other end goes only with all that is outstanding.
+                    let _ = some.send(outstanding.collect::<Vec<_>>());
                 }
-                instance.lease.is_none().then(|| outstanding(instance))
             });
-            let mut effects = idle.flatten().unwrap_or_else(|| {
-                // Its worker will be told today's lease duration when it comes back; by then this is durable, so that
-                // the next server respects it too.
-                partition.submit(&key, &Command::Lengthen(self.config.lease_ttl), now, None);
-                partition.inspect(&key, outstanding).unwrap_or_default()
-            });
-            effects.retain(|effect| !is_lost(effect));
-            self.effects(&key, effects);
-        }
+            // In the order of their arrival: they wait for workers in that order.
+            for (key, effects) in taken_up.into_iter().flatten() {
+                self.effects(&key, effects);
+            }
+        });
+    }
+
+    /// Answers what is outstanding for the instance.
+    fn take_over(&self, key: &InstanceKey) -> Vec<Effect> {
+        let (partition, now) = (self.partition(key), self.clock.now());
+        let idle = partition.amend(key, |instance| {
+            instance.taken_over(now);
+            if let Some(lease) = instance.lease.as_mut().filter(|_| Mutant::EndLeasesAtRecovery.is_on()) {
+                lease.expires_at = now.steady;
+            }
+            instance.lease.is_none().then(|| outstanding(instance))
+        });
+        let mut effects = idle.flatten().unwrap_or_else(|| {
+            // Its worker will be told today's lease duration when it comes back; by then this is durable, so that the
+            // next server respects it too.
+            partition.submit(key, &Command::Lengthen(self.config.lease_ttl), now, None);
+            partition.inspect(key, outstanding).unwrap_or_default()
+        });
+        effects.retain(|effect| !is_lost(effect));
+        effects
     }
 }
 

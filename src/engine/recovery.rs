@@ -171,20 +171,10 @@ impl Shared {
 
     /// Takes up what is outstanding. Leases count anew from now: their workers could not renew them meanwhile.
     pub(super) fn take_up(&self, keys: Vec<InstanceKey>) {
-        let (some, taken_up) = mpsc::sync_channel(PAGES_AHEAD);
-        thread::scope(|scope| {
-            scope.spawn(move || {
-                for keys in keys.chunks(PAGE) {
-                    let outstanding = keys.iter().map(|key| (key.clone(), self.take_over(key)));
-                    // The other end goes only with all that is outstanding.
-                    let _ = some.send(outstanding.collect::<Vec<_>>());
-                }
-            });
-            // In the order of their arrival: they wait for workers in that order.
-            for (key, effects) in taken_up.into_iter().flatten() {
-                self.effects(&key, effects);
-            }
-        });
+        for key in keys {
+            let outstanding = self.take_over(&key);
+            self.effects(&key, outstanding);
+        }
     }
 
     /// Answers what is outstanding for the instance.

@@ -27,7 +27,7 @@ impl Specs {
             return Arc::clone(latest);
         }
         let mut latest = self.latest.write();
-        if latest.len() == FUNCTIONS_MAX {
+        if latest.len() == FUNCTIONS_MAX && !latest.contains_key(&spec.function) {
             latest.clear();
         }
         latest.insert(spec.function.clone(), Arc::clone(&spec));

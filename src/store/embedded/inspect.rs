@@ -1,6 +1,6 @@
 //! The look at a database before it is used, which changes nothing in the folder.
 
-use std::{collections::BTreeMap, fs, io::ErrorKind, panic::resume_unwind, path::Path, thread};
+use std::{collections::BTreeMap, fs, io::ErrorKind, path::Path};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
@@ -8,9 +8,7 @@ use super::{
     super::{ReadError, Table},
     FORMAT,
     folder::{Folder, OpenError},
-    mark,
-    reader::{self, Stretch},
-    schema,
+    mark, reader, schema,
 };
 
 /// A file system of SQLite's that takes no locks and shares no memory: nobody else has the database open, since we
@@ -72,33 +70,16 @@ const READ_AT_START: [Table; 6] =
     [Table::Record, Table::Queue, Table::Request, Table::Task, Table::Outbox, Table::Mark];
 
 /// Looks at a database that nobody else has open, and at each row of these tables.
-pub(super) fn look(database_path: &Path, tables: &[Table]) -> rusqlite::Result<Found> {
-    let database = open(database_path)?;
+pub(super) fn look(database: &Path, tables: &[Table]) -> rusqlite::Result<Found> {
+    let database = open(database)?;
     let mut statement = database.prepare(schema::SELECT_META)?;
     let meta = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Meta>>()?;
     let last_commit = database.query_row(schema::SELECT_LAST_COMMIT, (), |row| row.get(0))?;
     let mut damage = None;
     for table in tables {
-        damage = damage.or(match table {
-            Table::Record => damaged_record(database_path, &database)?,
-            _ => reader::first_damaged(&database, *table, Stretch::ALL, || true)?,
-        });
+        damage = damage.or(reader::first_damaged(&database, *table, || true)?);
     }
     Ok(Found { meta, last_commit, damage })
-}
-
-/// The records are the most of what is read at a start: two threads look at half of them each.
-fn damaged_record(path: &Path, database: &Connection) -> rusqlite::Result<Option<ReadError>> {
-    let newest: Option<i64> = database.query_row(schema::SELECT_NEWEST_ARRIVAL, (), |row| row.get(0))?;
-    let middle = newest.unwrap_or(0) / 2;
-    let (older, newer) = (Stretch { through: middle, ..Stretch::ALL }, Stretch { after: middle, ..Stretch::ALL });
-    let look = |database: &Connection, half| reader::first_damaged(database, Table::Record, half, || true);
-    thread::scope(|scope| {
-        let beside = scope.spawn(move || look(&open(path)?, newer));
-        let first = look(database, older)?;
-        let second = beside.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-        Ok(first.or(second))
-    })
 }
 
 /// Opens it to read through the log without touching a file: its index is built in memory, where an exclusive

@@ -135,33 +135,18 @@ impl Drop for Reader<'_> {
     }
 }
 
-/// The records behind one arrival and up to another one; of the other tables, all rows.
-#[derive(Clone, Copy)]
-pub(super) struct Stretch {
-    pub(super) after: i64,
-    pub(super) through: i64,
-}
-
-impl Stretch {
-    /// Also rows that strayed below zero: they are to be noticed.
-    pub(super) const ALL: Stretch = Stretch { after: i64::MIN, through: i64::MAX };
-}
-
-/// What is wrong with the first row of a stretch of the table that is not what was written; nothing if it was not found
-/// before `goes_on` ended the search.
+/// What is wrong with the first row of the table that is not what was written; nothing if it was not found before
+/// `goes_on` ended the search.
 pub(super) fn first_damaged(
     connection: &Connection,
     table: Table,
-    Stretch { after, through }: Stretch,
     goes_on: impl Fn() -> bool,
 ) -> rusqlite::Result<Option<ReadError>> {
+    const BEFORE_ALL: i64 = i64::MIN;
     const UNLIMITED: i64 = -1;
     let mut statement = connection.prepare(schema::sql(table).scan)?;
-    let mut rows = statement.query((after, i64::MIN, UNLIMITED))?;
+    let mut rows = statement.query((BEFORE_ALL, BEFORE_ALL, UNLIMITED))?;
     while let (Some(row), true) = (rows.next()?, goes_on()) {
-        if row.get::<_, i64>(0).is_ok_and(|arrival| arrival > through) {
-            break;
-        }
         if let Err(damaged) = verified(table, row) {
             return Ok(Some(damaged));
         }

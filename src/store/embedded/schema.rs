@@ -34,7 +34,6 @@ const CREATE: &str = "
     ) STRICT;";
 
 pub(super) const SELECT_META: &str = "SELECT name, value FROM meta";
-pub(super) const SELECT_NEWEST_ARRIVAL: &str = "SELECT max(arrival) FROM record";
 pub(super) const SELECT_LAST_COMMIT: &str = "SELECT max(commit_number) FROM \"partition\"";
 pub(super) const SELECT_PARTITIONS: &str =
     "SELECT id, epoch, sequence, revision, commit_number FROM \"partition\" ORDER BY id";

@@ -22,9 +22,7 @@ use super::{
         connection,
         failure::{Failure, Health},
         folder::{Folder, beside},
-        inspect,
-        reader::{self, Stretch},
-        schema,
+        inspect, reader, schema,
         writer::Writer,
     },
     failed,
@@ -126,7 +124,7 @@ impl Copier<'_> {
             !rows.get().is_multiple_of(ROWS_BETWEEN_LOOKS) || self.check().is_ok()
         };
         for table in Table::ALL {
-            let damaged = reader::first_damaged(&copy, table, Stretch::ALL, goes_on).map_err(|error| broken(&error))?;
+            let damaged = reader::first_damaged(&copy, table, goes_on).map_err(|error| broken(&error))?;
             if let Some(damaged) = damaged {
                 return Err(BackupError::Damaged(damaged.to_string()));
             }

@@ -6,11 +6,8 @@ use prost::Message as _;
 use soloist::{
     clock::SystemClock,
     core::{
-        command::{
-            Action, CompleteTurn, Ending, RaiseEvent, Restart, Resume, Signal, Start, Suspend, Target, Terminate,
-        },
+        command::{Action, CompleteTurn, Ending, RaiseEvent, Restart, Resume, Signal, Suspend, Target, Terminate},
         ids::TaskHub,
-        policy::{ConflictPolicy, Replaceable},
         status::Status,
         time::Span,
         turn::{Note, TaskOutcome},
@@ -26,7 +23,7 @@ use soloist::{
 };
 use tokio::task::JoinSet;
 
-use super::player::{durable, note};
+use super::player::{durable_start, note};
 use crate::{
     seed::Seed,
     stage::{LEASE, key, name},
@@ -174,16 +171,7 @@ async fn whatever_workers_do_at_once_nothing_waits_for_ever() {
     }
     let keys: Vec<_> = (0..INSTANCES).map(|n| key(&format!("i{n}"))).collect();
     for key in &keys {
-        let start = Start {
-            execution: engine.draw_execution_id(),
-            spec: Arc::new(durable()),
-            input: None,
-            conflict_policy: ConflictPolicy::Fail,
-            replaceable: Replaceable::ALL,
-            max_queue: 1,
-            signal: None,
-            request: None,
-        };
+        let start = durable_start(&engine);
         engine.start(key, start).await.expect("it is free");
     }
     let mut clients = JoinSet::new();

@@ -10,10 +10,9 @@ use std::{
 use futures_util::FutureExt;
 use soloist::{
     core::{
-        command::{Action, CompleteTurn, Start},
+        command::{Action, CompleteTurn},
         ids::{Arrival, TaskHub},
         partitioning::PartitionId,
-        policy::{ConflictPolicy, Replaceable},
         turn::TaskOutcome,
     },
     engine::work_items::{Assignment, Attendance, Content, Wishes, Work},
@@ -21,7 +20,7 @@ use soloist::{
     store::{Batch, Claim, CommitError, ReadError, Row, RowKey, Store, Table, Write, memory::Memory},
 };
 
-use super::player::{durable, note};
+use super::player::{durable_start, note};
 use crate::{
     hand::Hand,
     stage::{key, name},
@@ -115,16 +114,7 @@ impl Labour {
         let (hub, filters) = (TaskHub::default(), None);
         let wishes = Wishes { hub, turns_max: 1, activities_max: 1, filters, nameless: false };
         let worker = hand.engine.attend(wishes).expect("a place");
-        let start = Start {
-            execution: hand.engine.draw_execution_id(),
-            spec: Arc::new(durable()),
-            input: None,
-            conflict_policy: ConflictPolicy::Fail,
-            replaceable: Replaceable::ALL,
-            max_queue: 1,
-            signal: None,
-            request: None,
-        };
+        let start = durable_start(&hand.engine);
         hand.finish(hand.engine.start(&key("i"), start)).expect("it is free");
         hand.settle();
         Labour { hand, store, worker, turns: 0 }

@@ -9,14 +9,17 @@ use std::{
 use prost::Message as _;
 use soloist::{
     core::{
-        command::{Action, CompleteTurn, Ending, Signal},
+        command::{Action, CompleteTurn, Ending, Signal, Start},
         ids::{InstanceId, InstanceKey},
-        policy::WorkerKind,
+        policy::{ConflictPolicy, Replaceable, WorkerKind},
         status::{Failure, Spec},
         time::Span,
         turn::{Note, TaskOutcome},
     },
-    engine::work_items::{Assignment, Content, Work},
+    engine::{
+        Engine,
+        work_items::{Assignment, Content, Work},
+    },
     proto::durable_task::{self as pb, history_event::EventType},
     store::record::Incoming,
 };
@@ -258,6 +261,20 @@ pub fn note(event_id: i32, event_type: EventType) -> Note {
 
 pub fn durable() -> Spec {
     Spec { worker_kind: WorkerKind::DurableTask, ..spec() }
+}
+
+/// A start for Durable Task workers, of an id that is free.
+pub fn durable_start(engine: &Engine) -> Start {
+    Start {
+        execution: engine.draw_execution_id(),
+        spec: Arc::new(durable()),
+        input: None,
+        conflict_policy: ConflictPolicy::Fail,
+        replaceable: Replaceable::ALL,
+        max_queue: 1,
+        signal: None,
+        request: None,
+    }
 }
 
 fn instance_id(id: &str) -> InstanceId {

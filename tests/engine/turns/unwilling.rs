@@ -6,9 +6,8 @@ use futures_util::FutureExt;
 use soloist::{
     clock::Clock,
     core::{
-        command::{Action, CompleteTurn, Ending, Resume, Start, Suspend, Target, Terminate},
+        command::{Action, CompleteTurn, Ending, Resume, Suspend, Target, Terminate},
         ids::TaskHub,
-        policy::{ConflictPolicy, Replaceable},
         rejection::Rejection,
         status::Status,
         time::Span,
@@ -22,7 +21,7 @@ use soloist::{
     store::memory::Memory,
 };
 
-use super::player::{durable, note};
+use super::player::{durable_start, note};
 use crate::{
     hand::Hand,
     stage::{MOMENT, TURN_LEASE, just_before, key, name},
@@ -46,16 +45,7 @@ impl Hand {
     }
 
     fn starts(&self, id: &str) {
-        let start = Start {
-            execution: self.engine.draw_execution_id(),
-            spec: Arc::new(durable()),
-            input: None,
-            conflict_policy: ConflictPolicy::Fail,
-            replaceable: Replaceable::ALL,
-            max_queue: 1,
-            signal: None,
-            request: None,
-        };
+        let start = durable_start(&self.engine);
         self.finish(self.engine.start(&key(id), start)).expect("it is free");
         self.settle();
     }

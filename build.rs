@@ -4,6 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 use prost_types::{FileDescriptorSet, field_descriptor_proto::Type};
+use tonic_prost_build::Builder;
 
 const PUBLIC: [&str; 4] = [
     "proto/soloist/v1/instance.proto",
@@ -23,22 +24,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     let public = protox::compile(PUBLIC, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("soloist_v1.bin"), public.encode_to_vec())?;
-    tonic_prost_build::configure().build_server(server).build_client(true).compile_fds(public)?;
+    configure().build_server(server).build_client(true).compile_fds(public)?;
 
     if server {
         let mut durable_task = protox::compile(DURABLE_TASK, ["proto"])?;
         fs::write(out.join("durable_task.bin"), durable_task.encode_to_vec())?;
         as_bytes(&mut durable_task, "OrchestratorRequest", "pastEvents")?;
-        tonic_prost_build::configure().build_client(true).btree_map(".").compile_fds(durable_task)?;
+        configure().build_client(true).btree_map(".").compile_fds(durable_task)?;
 
         let bench = protox::compile(BENCH, ["proto"])?;
-        tonic_prost_build::configure().compile_fds(bench)?;
+        configure().compile_fds(bench)?;
         let on_disk = protox::compile(ON_DISK, ["proto"])?;
         // Most letters are no starts.
         let letters = ".soloist.store.v1.Letter.body.start_child";
-        tonic_prost_build::configure().btree_map(".").boxed(letters).compile_fds(on_disk)?;
+        configure().btree_map(".").boxed(letters).compile_fds(on_disk)?;
     }
     Ok(())
+}
+
+fn configure() -> Builder {
+    tonic_prost_build::configure().codec_path("crate::proto::codec::Codec")
 }
 
 /// Generates a field that holds messages as one that holds their bytes, which is the same on the wire.

@@ -2,6 +2,8 @@
 #![expect(clippy::allow_attributes_without_reason, reason = "generated code silences lints in its own way")]
 #![cfg_attr(feature = "server", expect(clippy::allow_attributes, reason = "as above, in the generated servers"))]
 
+mod codec;
+
 /// The public API: what clients and workers say to the server.
 pub mod v1 {
     tonic::include_proto!("soloist.v1");

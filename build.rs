@@ -12,6 +12,17 @@ const PUBLIC: [&str; 4] = [
     "proto/soloist/v1/orchestration_service.proto",
     "proto/soloist/v1/worker_service.proto",
 ];
+/// The answers that hold one status.
+const ANSWERED_WITH_STATUS: [&str; 8] = [
+    "StartSingleton",
+    "GetStatus",
+    "WatchStatus",
+    "WatchInstances",
+    "TerminateInstance",
+    "SuspendInstance",
+    "ResumeInstance",
+    "RestartInstance",
+];
 /// The Durable Task SDKs' protocol: without a package, and so in descriptors of its own.
 const DURABLE_TASK: [&str; 1] = ["proto/durable_task.proto"];
 const BENCH: [&str; 1] = ["proto/soloist/bench/v1/echo_service.proto"];
@@ -24,7 +35,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let public = protox::compile(PUBLIC, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("soloist_v1.bin"), public.encode_to_vec())?;
-    configure().build_server(server).build_client(true).compile_fds(public)?;
+    // Large, and moved through many hands on its way out.
+    let status = |response: &str| format!(".soloist.v1.{response}Response.status");
+    let configured = ANSWERED_WITH_STATUS.iter().fold(configure(), |builder, response| builder.boxed(status(response)));
+    configured.build_server(server).build_client(true).compile_fds(public)?;
 
     if server {
         let mut durable_task = protox::compile(DURABLE_TASK, ["proto"])?;

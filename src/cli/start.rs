@@ -129,7 +129,7 @@ pub(super) async fn finish(
     }
     let ended = connect::within(limit, wait_for_end(client, &answer, output)).await?;
     let completed = ended.runtime_status() == RuntimeStatus::Completed;
-    answer.status = Some(ended);
+    answer.status = Some(Box::new(ended));
     answer.queue_position = 0;
     match output.started(&answer) {
         // Whether anybody reads it or not.

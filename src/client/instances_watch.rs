@@ -89,6 +89,6 @@ fn take(response: WatchInstancesResponse) -> Option<InstancesEvent> {
         _ if heartbeat => None,
         _ if resync => Some(InstancesEvent::BeginsAgain),
         _ if synced => Some(InstancesEvent::Synced),
-        status => Some(InstancesEvent::Item(WatchItem { status: status?, sequence, resync, purged })),
+        status => Some(InstancesEvent::Item(WatchItem { status: *status?, sequence, resync, purged })),
     }
 }

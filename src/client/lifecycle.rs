@@ -25,7 +25,7 @@ impl Client {
         let request = self.request(request);
         let call = async { Ok(self.stub.clone().terminate_instance(request).await?.into_inner()) };
         let response = self.in_time(call).await?;
-        response.status.ok_or_else(|| Error::incomplete("TerminateInstanceResponse.status"))
+        response.status.map(|status| *status).ok_or_else(|| Error::incomplete("TerminateInstanceResponse.status"))
     }
 
     /// Suspends the live execution: no events and no new attempt until it is resumed. Answers the status after that.
@@ -36,7 +36,7 @@ impl Client {
         let request = self.request(request);
         let call = async { Ok(self.stub.clone().suspend_instance(request).await?.into_inner()) };
         let response = self.in_time(call).await?;
-        response.status.ok_or_else(|| Error::incomplete("SuspendInstanceResponse.status"))
+        response.status.map(|status| *status).ok_or_else(|| Error::incomplete("SuspendInstanceResponse.status"))
     }
 
     /// Resumes a suspended execution. Answers the status after that.
@@ -47,7 +47,7 @@ impl Client {
         let request = self.request(request);
         let call = async { Ok(self.stub.clone().resume_instance(request).await?.into_inner()) };
         let response = self.in_time(call).await?;
-        response.status.ok_or_else(|| Error::incomplete("ResumeInstanceResponse.status"))
+        response.status.map(|status| *status).ok_or_else(|| Error::incomplete("ResumeInstanceResponse.status"))
     }
 
     /// Starts an instance that has ended anew, with the same function, input and options. It is tried again as

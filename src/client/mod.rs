@@ -128,7 +128,7 @@ impl Client {
         let request = self.request(request);
         let call = async { Ok(self.stub.clone().get_status(request).await?.into_inner()) };
         let GetStatusResponse { status, queue } = self.in_time(call).await?;
-        Ok((status.ok_or_else(|| Error::incomplete("GetStatusResponse.status"))?, queue))
+        Ok((*status.ok_or_else(|| Error::incomplete("GetStatusResponse.status"))?, queue))
     }
 
     /// Streams the status and every transition after it, as the server sends them, heartbeats included, until the
@@ -159,7 +159,7 @@ impl Client {
     pub fn follow(&self, started: &StartSingletonResponse) -> Result<Follow, Error> {
         let status = started.status.clone().ok_or_else(|| Error::missed(&started.execution_id, None))?;
         Ok(if status.execution_id == started.execution_id {
-            Follow::from_status(self.clone(), status)
+            Follow::from_status(self.clone(), *status)
         } else {
             self.follow_execution(status.instance_id, started.execution_id.clone())
         })

@@ -115,6 +115,11 @@ impl Watch {
         if response.purged {
             self.stream.end();
         }
-        Some(WatchItem { status, sequence: response.sequence, resync: response.resync, purged: response.purged })
+        Some(WatchItem {
+            status: *status,
+            sequence: response.sequence,
+            resync: response.resync,
+            purged: response.purged,
+        })
     }
 }

@@ -165,21 +165,20 @@ pub enum ReportBody {
 impl ReportBody {
     /// For a report that ends the lease: tells the same report from another one.
     pub fn final_digest(&self) -> Option<u128> {
-        let digest = |kind: u8| Digest::default().part(&[kind]);
+        let mut digest = Digest::default();
         match self {
-            ReportBody::Accept | ReportBody::Progress { .. } | ReportBody::EventsAcked { .. } => None,
-            ReportBody::Completed { output } => Some(digest(1).optional(output.as_deref()).finish()),
-            ReportBody::Failed { failure } => Some(
-                digest(2)
-                    .part(failure.error_type.as_bytes())
-                    .part(failure.message.as_bytes())
-                    .part(failure.details.as_bytes())
-                    .part(&[u8::from(failure.non_retriable)])
-                    .finish(),
-            ),
-            ReportBody::ContinueAsNew { input, .. } => Some(digest(3).optional(input.as_deref()).finish()),
-            ReportBody::Stopped => Some(digest(4).finish()),
-        }
+            ReportBody::Accept | ReportBody::Progress { .. } | ReportBody::EventsAcked { .. } => return None,
+            ReportBody::Completed { output } => digest.part(&[1]).optional(output.as_deref()),
+            ReportBody::Failed { failure } => digest
+                .part(&[2])
+                .part(failure.error_type.as_bytes())
+                .part(failure.message.as_bytes())
+                .part(failure.details.as_bytes())
+                .part(&[u8::from(failure.non_retriable)]),
+            ReportBody::ContinueAsNew { input, .. } => digest.part(&[3]).optional(input.as_deref()),
+            ReportBody::Stopped => digest.part(&[4]),
+        };
+        Some(digest.finish())
     }
 }
 

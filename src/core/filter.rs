@@ -53,18 +53,22 @@ impl Filter {
     pub fn digest(&self) -> u128 {
         let Filter { hub, id_prefix, statuses, function, created_from, created_before, ended_from, ended_before, tags } =
             self;
-        let mut digest = Digest::default()
+        let mut digest = Digest::default();
+        digest
             .optional(hub.as_ref().map(TaskHub::as_str))
             .part(id_prefix.as_bytes())
             .optional(function.as_ref().map(Name::as_str));
         for at in [created_from, created_before, ended_from, ended_before] {
-            digest = digest.optional(at.map(|at| at.as_micros().to_string()).as_deref());
+            digest.optional(at.map(|at| at.as_micros().to_string()).as_deref());
         }
         // In whichever order they are named, however often.
         let mut names: Vec<&str> = statuses.iter().map(|status| status.name()).collect();
         names.sort_unstable();
         names.dedup();
-        digest = digest.part(names.join(" ").as_bytes());
-        tags.iter().fold(digest, |digest, (key, value)| digest.part(key.as_bytes()).part(value.as_bytes())).finish()
+        digest.part(names.join(" ").as_bytes());
+        for (key, value) in tags {
+            digest.part(key.as_bytes()).part(value.as_bytes());
+        }
+        digest.finish()
     }
 }

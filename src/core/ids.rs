@@ -91,7 +91,12 @@ impl ExecutionId {
 
 impl fmt::Display for ExecutionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        const HEX: [u8; 16] = *b"0123456789abcdef";
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -160,7 +165,9 @@ impl InstanceKey {
     }
 
     fn parts(&self) -> (&str, &str) {
-        self.0.split_once(Self::SEPARATOR).unwrap_or(("", &self.0))
+        let separator = self.0.bytes().position(|byte| byte == Self::SEPARATOR as u8).unwrap_or_default();
+        let (hub, id) = self.0.split_at(separator);
+        (hub, id.strip_prefix(Self::SEPARATOR).unwrap_or(id))
     }
 }
 
@@ -207,7 +214,7 @@ impl InstanceId {
     }
 
     fn check(text: &str) -> Result<(), Malformed> {
-        let forbidden = |c: char| c.is_control() || limits::INSTANCE_ID_FORBIDDEN.contains(c);
+        let forbidden = |c: char| c.is_control() || limits::INSTANCE_ID_FORBIDDEN.contains(&c);
         if (1..=limits::INSTANCE_ID_BYTES_MAX).contains(&text.len())
             && !text.starts_with('@')
             && !text.contains(forbidden)

@@ -11,7 +11,7 @@ use super::{
     queue::{Queue, QueuedStart},
     rare::Rare,
     request::Memory,
-    status::{Due, Execution, Spec, Status, View},
+    status::{Due, Execution, Spec, Status, Transition, View},
     time::{Now, Steady, Timestamp},
     turn::Turns,
 };
@@ -400,6 +400,13 @@ impl Instance {
             queue_position: 0,
             purged: !self.is_there(),
         }
+    }
+
+    /// How it stood after its first transition, if no other has followed. What has changed since then callers don't see,
+    /// but for the starts that wait behind it and a lease that has outlasted a former life.
+    pub fn first_transition(&self, key: &InstanceKey, now: Now) -> Option<Transition> {
+        let view = || View { revision: self.born, queued_starts: 0, ..self.view(key, now) };
+        (self.is_there() && self.sequence == 1).then(|| Transition { sequence: 1, view: view() })
     }
 
     /// What callers see of one execution: the latest, or one that waits in the queue.

@@ -5,7 +5,7 @@ use super::time::Span;
 /// Bytes of an instance id.
 pub const INSTANCE_ID_BYTES_MAX: usize = 256;
 /// Characters that no instance id contains.
-pub const INSTANCE_ID_FORBIDDEN: &str = r"/\#?";
+pub const INSTANCE_ID_FORBIDDEN: [char; 4] = ['/', '\\', '#', '?'];
 /// Bytes of the name of a function, an event or a worker.
 pub const NAME_BYTES_MAX: usize = 256;
 /// Bytes of the name of a task hub.

@@ -89,20 +89,20 @@ fn is_over(remembered: &Remembered, remember: Span, now: Steady) -> bool {
 }
 
 impl Digest {
-    pub fn part(mut self, bytes: &[u8]) -> Digest {
+    pub fn part(&mut self, bytes: &[u8]) -> &mut Digest {
         self.0.update(&(bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
         self
     }
 
-    pub fn optional(self, text: Option<&str>) -> Digest {
+    pub fn optional(&mut self, text: Option<&str>) -> &mut Digest {
         match text {
             Some(text) => self.part(&[1]).part(text.as_bytes()),
             None => self.part(&[0]),
         }
     }
 
-    pub fn finish(self) -> u128 {
+    pub fn finish(&self) -> u128 {
         self.0.digest128()
     }
 }

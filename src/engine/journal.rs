@@ -52,6 +52,11 @@ impl<'a> Journal<'a> {
 
     /// Before the event is applied: the rows that hold what it brings and the rows that it makes obsolete.
     pub fn event(&mut self, before: Option<&Instance>, event: &Event, revision: Revision) {
+        if event.is_transition()
+            && let Some(first) = before.and_then(|instance| instance.first_transition(self.key, self.now))
+        {
+            self.put(Table::Transition, first.sequence, record::encode_transition(&first.view));
+        }
         match event {
             Event::ExecutionStarted { input, .. } | Event::ExecutionContinued { input, .. } => {
                 self.replace_execution(before, Kept::Nothing);
@@ -151,7 +156,10 @@ impl<'a> Journal<'a> {
         }
         if event.is_transition() {
             let transition = self.transition(after);
-            self.put(Table::Transition, after.sequence, record::encode_transition(&transition.view));
+            // The first gets its row when another follows: until then the record tells it.
+            if after.sequence > 1 {
+                self.put(Table::Transition, after.sequence, record::encode_transition(&transition.view));
+            }
             if let Some(obsolete) = after.sequence.checked_sub(TRANSITION_ROWS).filter(|number| *number > 0) {
                 self.delete_through(Table::Transition, obsolete);
             }

@@ -366,14 +366,17 @@ impl Watch {
     /// The kept transitions after a revision, if all of them are kept.
     async fn catch_up(&mut self, after: Revision) -> Result<(), Refusal> {
         let key = self.subscription.key.clone();
-        let look = |i: &Instance, _| (i.arrival, i.born, i.revision);
-        let (arrival, born, newest) = self.shared.look(&key, look).await?;
+        let look = |i: &Instance, now| (i.arrival, i.born, i.revision, i.first_transition(&key, now));
+        let (arrival, born, newest, first) = self.shared.look(&key, look).await?;
         // What was seen before the store was restored may be of a future that it lost, but for what still stands.
         let restored = self.shared.partition(&key).restored;
         if after > newest || (after < born.max(restored) && after != newest && after.0 != 0) {
             return self.look_at_current(ItemKind::Resync).await;
         }
-        let kept = self.shared.kept_transitions(&key, arrival).await?;
+        let mut kept = self.shared.kept_transitions(&key, arrival).await?;
+        if kept.is_empty() {
+            kept.extend(first);
+        }
         let reaches_back = |first: &Transition| first.sequence == 1 || after >= first.view.revision;
         // Where the id was purged and started meanwhile, the rows are those of its new life.
         let is_same_life = self.shared.partition(&key).look(&key, |instance| instance.born).found == Some(born);
@@ -401,7 +404,7 @@ impl Watch {
 }
 
 impl Shared {
-    /// The transitions of an instance that are kept, the oldest first.
+    /// The transitions of an instance that are kept, the oldest first: none where there was but one.
     pub(super) async fn kept_transitions(
         &self,
         key: &InstanceKey,

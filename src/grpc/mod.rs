@@ -5,6 +5,7 @@ mod door;
 mod durable_task;
 mod echo;
 mod history;
+mod idle;
 mod maintenance;
 mod orchestration;
 mod panorama;

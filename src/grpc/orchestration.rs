@@ -6,7 +6,13 @@ use futures_util::stream;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Door, convert, door::draining, history::Teller, panorama::Onlooker};
+use super::{
+    Door, convert,
+    door::draining,
+    history::Teller,
+    idle::{Beat, Idle},
+    panorama::Onlooker,
+};
 use crate::{
     core::ids::TaskHub,
     engine::{
@@ -173,29 +179,27 @@ impl OrchestrationService for Orchestration {
 struct Watcher {
     door: Door,
     watch: Watch,
+    idle: Idle,
     until_terminal: bool,
     ended: bool,
 }
 
 impl Watcher {
-    async fn begin(door: Door, hub: &TaskHub, request: &v1::WatchStatusRequest) -> Result<Watcher, Status> {
+    async fn begin(door: Door, hub: &TaskHub, request: &v1::WatchStatusRequest) -> Result<Box<Watcher>, Status> {
         let (key, wish) = convert::wish(hub, request)?;
         let watch = door.engine.watch(key, wish).await?;
-        Ok(Watcher { door, watch, until_terminal: request.until_terminal, ended: false })
+        let idle = Idle::new(&door);
+        Ok(Box::new(Watcher { door, watch, idle, until_terminal: request.until_terminal, ended: false }))
     }
 
-    async fn next(mut self) -> Option<(Result<v1::WatchStatusResponse, Status>, Watcher)> {
+    async fn next(mut self: Box<Self>) -> Option<(Result<v1::WatchStatusResponse, Status>, Box<Watcher>)> {
         if self.ended || (self.until_terminal && self.watch.is_over()) {
             return None;
         }
-        let drain = self.door.drain.clone();
-        let item = tokio::select! {
-            biased;
-            () = drain.cancelled() => Err(draining()),
-            item = self.watch.next() => item.transpose()?.map(|item| self.encode(item)).map_err(Status::from),
-            () = tokio::time::sleep(self.door.watch_heartbeat) => {
-                Ok(v1::WatchStatusResponse { heartbeat: true, ..Default::default() })
-            }
+        let item = match self.idle.unless(self.watch.next()).await {
+            Beat::Item(item) => item.transpose()?.map(|item| self.encode(item)).map_err(Status::from),
+            Beat::Heartbeat => Ok(v1::WatchStatusResponse { heartbeat: true, ..Default::default() }),
+            Beat::Drained => Err(draining()),
         };
         self.ended |= item.is_err();
         Some((item, self))

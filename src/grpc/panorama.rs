@@ -2,7 +2,11 @@
 
 use tonic::Status;
 
-use super::{Door, convert, door::draining};
+use super::{
+    Door, convert,
+    door::draining,
+    idle::{Beat, Idle},
+};
 use crate::{
     core::{
         ids::TaskHub,
@@ -18,31 +22,32 @@ use crate::{
 pub(super) struct Onlooker {
     door: Door,
     panorama: Panorama,
+    idle: Idle,
     ended: bool,
 }
 
 impl Onlooker {
-    pub(super) fn begin(door: Door, hub: &TaskHub, request: v1::WatchInstancesRequest) -> Result<Onlooker, Status> {
+    pub(super) fn begin(
+        door: Door,
+        hub: &TaskHub,
+        request: v1::WatchInstancesRequest,
+    ) -> Result<Box<Onlooker>, Status> {
         let wanted = convert::wanted(hub, request)?;
         let panorama = door.engine.watch_many(wanted)?;
-        Ok(Onlooker { door, panorama, ended: false })
+        let idle = Idle::new(&door);
+        Ok(Box::new(Onlooker { door, panorama, idle, ended: false }))
     }
 
-    pub(super) async fn next(mut self) -> Option<(Result<v1::WatchInstancesResponse, Status>, Onlooker)> {
+    pub(super) async fn next(
+        mut self: Box<Self>,
+    ) -> Option<(Result<v1::WatchInstancesResponse, Status>, Box<Onlooker>)> {
         if self.ended {
             return None;
         }
-        let drain = self.door.drain.clone();
-        let item = tokio::select! {
-            biased;
-            () = drain.cancelled() => Err(draining()),
-            glimpse = self.panorama.next() => match glimpse {
-                Ok(glimpse) => Ok(self.encode(glimpse)),
-                Err(refusal) => Err(refusal.into()),
-            },
-            () = tokio::time::sleep(self.door.watch_heartbeat) => {
-                Ok(v1::WatchInstancesResponse { heartbeat: true, ..Default::default() })
-            }
+        let item = match self.idle.unless(self.panorama.next()).await {
+            Beat::Item(glimpse) => glimpse.map(|glimpse| self.encode(glimpse)).map_err(Status::from),
+            Beat::Heartbeat => Ok(v1::WatchInstancesResponse { heartbeat: true, ..Default::default() }),
+            Beat::Drained => Err(draining()),
         };
         self.ended = item.is_err();
         Some((item, self))

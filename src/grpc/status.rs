@@ -20,13 +20,13 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Status {
-        let message = refusal.to_string();
-        match refusal {
-            Refusal::Rejected(rejection) => rejected(&rejection),
-            Refusal::OutcomeUnknown(_) => error(Code::Unknown, "OUTCOME_UNKNOWN", &message, [], ErrorDetails::new()),
-            Refusal::Unavailable(_) => unavailable("UNAVAILABLE", &message),
-            Refusal::TooMany(what) => exhausted("TOO_MANY", &message, [("limit", what.to_string())]),
-            Refusal::Damaged(_) => damaged(&message),
+        let message = || refusal.to_string();
+        match &refusal {
+            Refusal::Rejected(rejection) => rejected(rejection),
+            Refusal::OutcomeUnknown(_) => error(Code::Unknown, "OUTCOME_UNKNOWN", &message(), [], ErrorDetails::new()),
+            Refusal::Unavailable(_) => unavailable("UNAVAILABLE", &message()),
+            Refusal::TooMany(what) => exhausted("TOO_MANY", &message(), [("limit", what.to_string())]),
+            Refusal::Damaged(_) => damaged(&message()),
         }
     }
 }

@@ -58,7 +58,8 @@ async fn read(face: &Face, asked: &Asked, execution: &str) -> Result<(InstanceSt
             execution_id: execution.to_owned(),
             include_payloads: true,
         };
-        let status = face.orchestration.get_status(asked.call(request)?).await?.into_inner().status.unwrap_or_default();
+        let status = face.orchestration.get_status(asked.call(request)?).await?.into_inner().status;
+        let status = *status.unwrap_or_default();
         if !with_history {
             return Ok((status, None));
         }

@@ -74,7 +74,7 @@ fn event(item: Result<WatchStatusResponse, Status>) -> Event {
         (false, false) => "status",
     };
     let id = status.revision.to_string();
-    let news = News { sequence, resync, purged, status: status.into() };
+    let news = News { sequence, resync, purged, status: (*status).into() };
     // In JSON ends of lines stand only between values; here each would begin another line of the event.
     let data = json(&news).replace(['\r', '\n'], " ");
     Event::default().event(name).id(id).data(data)

@@ -120,7 +120,7 @@ async fn kept(client: &mut Client, id: &str, from: u64) -> Vec<(u64, v1::Instanc
     loop {
         let item = again.message().await.expect("an item").expect("an item");
         assert!(!item.resync, "{id}: not kept from revision {from} on: {item:?}");
-        kept.push((item.sequence, item.status.expect("a status")));
+        kept.push((item.sequence, *item.status.expect("a status")));
         if item.sequence >= latest {
             return kept;
         }

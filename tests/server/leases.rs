@@ -48,7 +48,7 @@ pub(crate) async fn terminated(client: &mut Client, id: &str) -> v1::InstanceSta
     let request =
         v1::TerminateInstanceRequest { instance_id: id.into(), reason: "enough".into(), ..Default::default() };
     let response = client.terminate_instance(request).await.expect("it runs");
-    response.into_inner().status.expect("a status")
+    *response.into_inner().status.expect("a status")
 }
 
 pub(crate) async fn raised(client: &mut Client, id: &str, name: &str, input: &str) -> u64 {

@@ -21,13 +21,13 @@ use crate::{
 async fn suspended(client: &mut Client, id: &str) -> v1::InstanceStatus {
     let request = v1::SuspendInstanceRequest { instance_id: id.into(), reason: "hold on".into(), ..Default::default() };
     let response = client.suspend_instance(request).await.expect("it is live");
-    response.into_inner().status.expect("a status")
+    *response.into_inner().status.expect("a status")
 }
 
 async fn resumed(client: &mut Client, id: &str) -> v1::InstanceStatus {
     let request = v1::ResumeInstanceRequest { instance_id: id.into(), reason: "go on".into(), ..Default::default() };
     let response = client.resume_instance(request).await.expect("it is live");
-    response.into_inner().status.expect("a status")
+    *response.into_inner().status.expect("a status")
 }
 
 async fn purged(client: &mut Client, id: &str) {
@@ -51,7 +51,7 @@ async fn status_of(client: &mut Client, id: &str, execution: &str) -> Result<v1:
     let request =
         v1::GetStatusRequest { instance_id: id.into(), execution_id: execution.into(), include_payloads: true };
     let response = client.get_status(request).await?;
-    Ok(response.into_inner().status.expect("a status"))
+    Ok(*response.into_inner().status.expect("a status"))
 }
 
 /// Waits until the id's lease, if any, is over: that is no transition, so nobody tells it.
@@ -138,5 +138,5 @@ async fn item(watching: &mut Watching) -> Option<v1::WatchStatusResponse> {
 async fn seen(watching: &mut Watching) -> v1::InstanceStatus {
     let item = item(watching).await.expect("it does not end");
     assert!(!item.resync && !item.purged, "{item:?}");
-    item.status.expect("a status")
+    *item.status.expect("a status")
 }

@@ -33,7 +33,7 @@ async fn queued(client: &mut Client, id: &str, input: &str) -> String {
 async fn of(client: &mut Client, id: &str, execution: &str) -> Result<v1::InstanceStatus, Status> {
     let request =
         v1::GetStatusRequest { instance_id: id.into(), execution_id: execution.into(), include_payloads: true };
-    client.get_status(request).await.map(|found| found.into_inner().status.expect("a status"))
+    client.get_status(request).await.map(|found| *found.into_inner().status.expect("a status"))
 }
 
 /// The executions in the queue, the next one first.
@@ -50,7 +50,7 @@ async fn withdraw(client: &mut Client, id: &str, execution: &str) -> Result<v1::
         execution_id: execution.into(),
         ..Default::default()
     };
-    client.terminate_instance(request).await.map(|ended| ended.into_inner().status.expect("a status"))
+    client.terminate_instance(request).await.map(|ended| *ended.into_inner().status.expect("a status"))
 }
 
 /// Watches one execution.
@@ -65,7 +65,7 @@ async fn next(watch: &mut Streaming<v1::WatchStatusResponse>) -> Option<v1::Inst
     loop {
         let item = tokio::time::timeout(PATIENCE, watch.message()).await.expect("something comes");
         match item.expect("the watch goes on") {
-            Some(v1::WatchStatusResponse { status: Some(status), .. }) => return Some(status),
+            Some(v1::WatchStatusResponse { status: Some(status), .. }) => return Some(*status),
             Some(_) => {}
             None => return None,
         }

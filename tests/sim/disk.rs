@@ -14,7 +14,7 @@ use soloist::{
         instance::Instance,
         partitioning::PartitionId,
         queue::QueuedStart,
-        status::Status,
+        status::{Status, Transition},
         time::Timestamp,
     },
     store::{
@@ -185,7 +185,17 @@ impl Ledger {
             return self.wrong(format!("a transition {} of nobody", row.number));
         };
         let transition = record::decode_transition(&key, row.number, bytes).expect("what was just written can be read");
-        let entry = self.instances.entry(key.clone()).or_insert_with(|| Entry::new(row.arrival, &transition));
+        let known = self.instances.get(&key).and_then(|entry| entry.first_of_life());
+        match known.filter(|_| row.number == 1) {
+            // Its row comes with the second, and tells what the record told before.
+            Some(known) if shown(known) == shown(&transition) => {}
+            Some(known) => self.wrong(format!("{key:?} began as {known:?}, says its record, and as {transition:?}")),
+            None => self.moved(row.arrival, key, transition),
+        }
+    }
+
+    fn moved(&mut self, arrival: Arrival, key: InstanceKey, transition: Transition) {
+        let entry = self.instances.entry(key.clone()).or_insert_with(|| Entry::new(arrival, &transition));
         let before = entry.transitions().last().map(|before| before.view.execution.status);
         let is_paced = [before, Some(transition.view.execution.status)].contains(&Some(Status::Suspended));
         let is_birth = transition.sequence == 1;
@@ -199,6 +209,11 @@ impl Ledger {
 
     fn record(&mut self, row: RowKey, bytes: &[u8], durable: Revision, clock: &dyn Clock) {
         let (key, next) = decode(row, bytes, clock);
+        let begun = next.first_transition(&key, clock.now());
+        let known = self.instances.get(&key).and_then(|entry| entry.first_of_life());
+        if let Some(first) = begun.filter(|_| known.is_none_or(|known| known.view.revision != next.born)) {
+            self.moved(row.arrival, key.clone(), first);
+        }
         let Some(entry) = self.instances.get_mut(&key) else {
             return self.wrong(format!("{key:?} became durable without a transition"));
         };
@@ -232,6 +247,14 @@ impl Ledger {
             self.wrong(format!("{key:?}: {fault}"));
         }
     }
+}
+
+/// What callers see of it, but for a lease of a former life, which may have ended since.
+fn shown(transition: &Transition) -> Transition {
+    let mut shown = transition.clone();
+    (shown.view.worker, shown.view.lease_expires_at) = (None, None);
+    (shown.view.execution.history, shown.view.execution.due) = (0, Default::default());
+    shown
 }
 
 fn decode(row: RowKey, bytes: &[u8], clock: &dyn Clock) -> (InstanceKey, Instance) {

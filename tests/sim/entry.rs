@@ -84,6 +84,11 @@ impl Entry {
         self.transitions.iter().position(|transition| transition.view.execution.id == execution)
     }
 
+    /// The first transition of the latest life.
+    pub fn first_of_life(&self) -> Option<&Transition> {
+        self.transitions().first()
+    }
+
     /// A transition became durable.
     pub fn moved(&mut self, next: Transition) -> Result<(), String> {
         if self.transitions.len() > self.life && !self.is_there() {

@@ -107,6 +107,8 @@ impl Rows {
             Table::Record => Some(BTreeSet::from([0])),
             Table::Request => None,
             _ if !instance.is_there() => Some(BTreeSet::new()),
+            // The first gets its row when another follows.
+            Table::Transition if instance.sequence == 1 => Some(BTreeSet::new()),
             Table::Transition => {
                 Some((instance.sequence.saturating_sub(limits::TRANSITIONS_KEPT).max(1)..=instance.sequence).collect())
             }

@@ -261,7 +261,7 @@ impl<'a> Started<'a> {
             first_outcome: first,
             execution_id: &answer.execution_id,
             queue_position: answer.queue_position,
-            status: answer.status.as_ref().map(Status::of),
+            status: answer.status.as_deref().map(Status::of),
         }
     }
 }

@@ -97,14 +97,14 @@ fn a_start_that_was_done_before_tells_both_executions() {
         first_outcome: StartOutcome::Started.into(),
         execution_id: "f".repeat(32),
         queue_position: 0,
-        status: Some(InstanceStatus {
+        status: Some(Box::new(InstanceStatus {
             instance_id: "nightly".into(),
             execution_id: EXECUTION.into(),
             runtime_status: RuntimeStatus::Pending.into(),
             revision: 3,
             pending_reason: "no worker has registered function backup".into(),
             ..InstanceStatus::default()
-        }),
+        })),
     };
     let expected = "\
 outcome                   deduplicated; the first request: started
@@ -126,7 +126,7 @@ fn a_queued_start_tells_its_place() {
         outcome: StartOutcome::Queued.into(),
         execution_id: "f".repeat(32),
         queue_position: 2,
-        status: Some(InstanceStatus { queued_starts: 2, ..running() }),
+        status: Some(Box::new(InstanceStatus { queued_starts: 2, ..running() })),
         ..StartSingletonResponse::default()
     };
     let text = text::started(&answer, Paint::Plain);

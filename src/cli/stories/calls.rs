@@ -42,7 +42,7 @@ async fn a_restart_with_a_request_id_is_tried_again() {
     let answer = RestartInstanceResponse {
         outcome: StartOutcome::Started.into(),
         execution_id: "b".into(),
-        status: Some(status("b", RuntimeStatus::Pending, 9)),
+        status: Some(Box::new(status("b", RuntimeStatus::Pending, 9))),
         ..RestartInstanceResponse::default()
     };
     let answers = || Part::of([Err(Status::unavailable("draining")), Ok(answer.clone())]);
@@ -61,7 +61,7 @@ async fn a_restart_with_a_request_id_is_tried_again() {
 
 #[tokio::test]
 async fn a_suspension_tells_why_and_which_execution() {
-    let answer = SuspendInstanceResponse { status: Some(status("a", RuntimeStatus::Suspended, 4)) };
+    let answer = SuspendInstanceResponse { status: Some(Box::new(status("a", RuntimeStatus::Suspended, 4))) };
     let script = Script { suspensions: Part::of([Ok(answer)]), ..Script::default() };
     told(&script, "suspend nightly --reason maintenance --expected-execution-id a").await.unwrap();
     let request = SuspendInstanceRequest {

@@ -23,7 +23,7 @@ fn status(execution_id: &str, runtime_status: RuntimeStatus, revision: u64) -> I
 }
 
 fn item(status: InstanceStatus) -> Result<WatchStatusResponse, Status> {
-    Ok(WatchStatusResponse { status: Some(status), ..WatchStatusResponse::default() })
+    Ok(WatchStatusResponse { status: Some(Box::new(status)), ..WatchStatusResponse::default() })
 }
 
 /// Runs a client command as it is typed.

@@ -129,7 +129,7 @@ impl OrchestrationService for Script {
     }
 
     async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<GetStatusResponse>, Status> {
-        Ok(Response::new(GetStatusResponse { queue: Vec::new(), status: Some(self.now.clone()) }))
+        Ok(Response::new(GetStatusResponse { queue: Vec::new(), status: Some(Box::new(self.now.clone())) }))
     }
 
     async fn terminate_instance(

@@ -29,7 +29,7 @@ fn queued() -> StartSingletonResponse {
         outcome: StartOutcome::Queued.into(),
         execution_id: "b".into(),
         queue_position: 1,
-        status: Some(status("a", RuntimeStatus::Running, 3)),
+        status: Some(Box::new(status("a", RuntimeStatus::Running, 3))),
         ..StartSingletonResponse::default()
     }
 }
@@ -38,7 +38,7 @@ fn queued() -> StartSingletonResponse {
 async fn wait(script: &Script, timeout: Option<Duration>) -> Result<InstanceStatus, Error> {
     let started = StartSingletonResponse {
         execution_id: "a".into(),
-        status: Some(status("a", RuntimeStatus::Pending, 1)),
+        status: Some(Box::new(status("a", RuntimeStatus::Pending, 1))),
         ..StartSingletonResponse::default()
     };
     wait_after(script, started, timeout).await
@@ -75,7 +75,7 @@ async fn waiting_follows_a_function_that_continues_as_new() {
 #[tokio::test]
 async fn waiting_does_not_take_a_successor_for_the_one_it_waited_for() {
     let now = status("b", RuntimeStatus::Completed, 90);
-    let gap = WatchStatusResponse { status: Some(now), resync: true, ..WatchStatusResponse::default() };
+    let gap = WatchStatusResponse { status: Some(Box::new(now)), resync: true, ..WatchStatusResponse::default() };
     let error = wait(&of_watches([vec![Ok(gap)]]), None).await.unwrap_err();
     assert_eq!(error.to_string(), "how execution a ended is not known: the instance is at execution b now");
     assert!(matches!(&error, Error::Call(error) if error.kind() == ErrorKind::Missed), "{error:?}");

@@ -68,7 +68,8 @@ async fn a_watch_goes_on_where_its_connection_was_lost() {
 #[tokio::test]
 async fn a_purge_is_the_last_that_a_watch_sees() {
     let ended = status("a", RuntimeStatus::Completed, 5);
-    let purged = WatchStatusResponse { purged: true, status: Some(ended.clone()), ..WatchStatusResponse::default() };
+    let purged =
+        WatchStatusResponse { purged: true, status: Some(Box::new(ended.clone())), ..WatchStatusResponse::default() };
     let script = of_watches([vec![item(ended), Ok(purged), Err(Status::unavailable("draining"))]]);
     let (seen, error) = script.play(async |args| told(watch(&args, "").await).await).await;
     assert_eq!(seen, ["item 5", "purged"]);
@@ -93,7 +94,7 @@ async fn a_watch_of_one_execution_ends_with_it() {
 
 fn told_of_many(id: &str) -> Result<WatchInstancesResponse, Status> {
     let status = InstanceStatus { instance_id: id.into(), ..InstanceStatus::default() };
-    Ok(WatchInstancesResponse { status: Some(status), ..WatchInstancesResponse::default() })
+    Ok(WatchInstancesResponse { status: Some(Box::new(status)), ..WatchInstancesResponse::default() })
 }
 
 #[tokio::test]

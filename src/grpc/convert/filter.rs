@@ -82,7 +82,7 @@ pub fn wanted(hub: &TaskHub, request: v1::WatchInstancesRequest) -> Result<Wante
 
 pub fn listed(part: &Part, page: Page) -> v1::ListInstancesResponse {
     let next_page_token = part.token(page.next);
-    let status = |view| to_wire(Description { view, pending_reason: String::new() }, None);
+    let status = |view| *to_wire(Description { view, pending_reason: String::new() }, None);
     v1::ListInstancesResponse { instances: page.views.into_iter().map(status).collect(), next_page_token }
 }
 

@@ -13,16 +13,16 @@ use crate::{
     proto::v1,
 };
 
-pub fn to_wire(described: Description, payloads: Option<Payloads>) -> v1::InstanceStatus {
+pub fn to_wire(described: Description, payloads: Option<Payloads>) -> Box<v1::InstanceStatus> {
     to_wire_within(RESPONSE_PAYLOAD_BYTES_MAX, described, payloads)
 }
 
 /// The same where so many bytes of payloads have room.
-fn to_wire_within(room: usize, described: Description, payloads: Option<Payloads>) -> v1::InstanceStatus {
+fn to_wire_within(room: usize, described: Description, payloads: Option<Payloads>) -> Box<v1::InstanceStatus> {
     let Description { view, pending_reason } = described;
     let execution = &view.execution;
     let failure = execution.failure.as_deref().filter(|_| execution.status == Status::Failed);
-    let mut wire = v1::InstanceStatus {
+    let mut wire = Box::new(v1::InstanceStatus {
         instance_id: view.key.id().into(),
         function_name: execution.spec.function.to_string(),
         version: execution.spec.version().into(),
@@ -44,7 +44,7 @@ fn to_wire_within(room: usize, described: Description, payloads: Option<Payloads
         queued_starts: view.queued_starts,
         termination_reason: execution.termination_reason.as_deref().unwrap_or_default().into(),
         ..Default::default()
-    };
+    });
     add_payloads(&mut wire, payloads.unwrap_or_default(), room);
     wire
 }

@@ -75,9 +75,11 @@ pub fn restart(
     let key = wrong.finish(key)?;
     // Kept on the disk, like the content of a start: fixed for ever.
     let expected_text = (!request.expected_execution_id.is_empty()).then_some(request.expected_execution_id.as_str());
-    let digest = Digest::default().part(b"restart").optional(expected_text).finish();
-    let remember = door.engine.config().request_memory;
-    let request = (!id.is_empty()).then_some(Request { id, digest, remember });
+    let request = (!id.is_empty()).then(|| Request {
+        digest: Digest::default().part(b"restart").optional(expected_text).finish(),
+        id,
+        remember: door.engine.config().request_memory,
+    });
     Ok((key, Restart { execution: door.engine.draw_execution_id(), expected_execution, request }))
 }
 

@@ -33,8 +33,7 @@ const MULTIPLIER_DEFAULT: f64 = 2.0;
 
 pub fn start(door: &Door, hub: &TaskHub, request: v1::StartSingletonRequest) -> Result<(InstanceKey, Start), Status> {
     let mut wrong = Violations::default();
-    let request_id = request.request_id.clone();
-    wrong.check_bytes("request_id", &request_id, limits::REQUEST_ID_BYTES_MAX);
+    wrong.check_bytes("request_id", &request.request_id, limits::REQUEST_ID_BYTES_MAX);
     payload(&mut wrong, "input", request.input.as_deref(), door.payload_bytes_max);
     let key = instance_key(&mut wrong, hub, &request.instance_id);
     let conflict_policy = conflict_policy(&mut wrong, request.conflict_policy);
@@ -43,8 +42,11 @@ pub fn start(door: &Door, hub: &TaskHub, request: v1::StartSingletonRequest) -> 
     let signal = signal(&mut wrong, request.signal_on_conflict.as_ref(), conflict_policy, door.payload_bytes_max);
     let spec = spec(&mut wrong, &request, door.engine.now());
     let (key, spec) = wrong.finish(key.zip(spec))?;
-    let request_memory = door.engine.config().request_memory;
-    let digest = content(&request, &spec, conflict_policy, replaceable, max_queue);
+    let remembered = (!request.request_id.is_empty()).then(|| Request {
+        id: request.request_id.clone(),
+        digest: content(&request, &spec, conflict_policy, replaceable, max_queue),
+        remember: door.engine.config().request_memory,
+    });
     let start = Start {
         execution: door.engine.draw_execution_id(),
         spec: Arc::new(spec),
@@ -53,7 +55,7 @@ pub fn start(door: &Door, hub: &TaskHub, request: v1::StartSingletonRequest) -> 
         replaceable,
         max_queue,
         signal,
-        request: (!request_id.is_empty()).then_some(Request { id: request_id, digest, remember: request_memory }),
+        request: remembered,
     };
     Ok((key, start))
 }
@@ -84,7 +86,8 @@ fn content(
     let Replaceable { pending: _, running: _, suspended: _, completed, failed, terminated } = replaceable;
     let RetryPolicy { max_attempts, initial_backoff, max_backoff, multiplier } = spec.retry;
     let span = |span: Option<Span>| span.map_or(-1, Span::as_micros).to_le_bytes();
-    let mut digest = Digest::default()
+    let mut digest = Digest::default();
+    digest
         .part(spec.function.as_str().as_bytes())
         .optional(request.input.as_deref())
         .part(spec.version().as_bytes())
@@ -96,18 +99,17 @@ fn content(
         .part(&span(spec.start_deadline))
         .part(&span(spec.run_timeout));
     for (key, value) in &spec.tags {
-        digest = digest.part(key.as_bytes()).part(value.as_bytes());
+        digest.part(key.as_bytes()).part(value.as_bytes());
     }
     // No tag's key is empty: what follows is none.
-    let addition = |digest: Digest, what: &str| digest.part(b"").part(what.as_bytes());
     if max_queue != limits::QUEUE_DEFAULT {
-        digest = addition(digest, "max_queue").part(&max_queue.to_le_bytes());
+        digest.part(b"").part(b"max_queue").part(&max_queue.to_le_bytes());
     }
     if let Some(signal) = &request.signal_on_conflict {
-        digest = addition(digest, "signal").part(signal.name.as_bytes()).optional(signal.input.as_deref());
+        digest.part(b"").part(b"signal").part(signal.name.as_bytes()).optional(signal.input.as_deref());
     }
     if let Some(at) = spec.start_at {
-        digest = addition(digest, "start_at").part(&at.as_micros().to_le_bytes());
+        digest.part(b"").part(b"start_at").part(&at.as_micros().to_le_bytes());
     }
     digest.finish()
 }

@@ -67,6 +67,7 @@ fn expected(table: Table, instance: &Instance) -> Option<BTreeSet<u64>> {
         Table::Record => [0].into(),
         Table::Task | Table::Outbox | Table::Mark | Table::Request => return None,
         _ if !there => BTreeSet::new(),
+        Table::Transition if instance.sequence == 1 => BTreeSet::new(),
         Table::Transition => {
             (instance.sequence.saturating_sub(limits::TRANSITIONS_KEPT).max(1)..=instance.sequence).collect()
         }

@@ -48,7 +48,7 @@ async fn call(mut client: Client, caller: usize, told: Told, enough: Arc<AtomicB
             let request = TerminateInstanceRequest { instance_id: id, ..Default::default() };
             client.terminate_instance(request).await.expect("it is live").into_inner().status
         };
-        told.add(status.expect("a status"));
+        told.add(*status.expect("a status"));
         n += 1;
     }
 }

@@ -15,7 +15,7 @@ fn within<T>(hub: &str, message: T) -> Request<T> {
 async fn status_within(client: &mut Client, hub: &str, id: &str) -> v1::InstanceStatus {
     let request = v1::GetStatusRequest { instance_id: id.into(), ..Default::default() };
     let response = client.get_status(within(hub, request)).await.expect("the instance is there");
-    response.into_inner().status.expect("a status")
+    *response.into_inner().status.expect("a status")
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ async fn next(watch: &mut Streaming<v1::WatchStatusResponse>) -> (v1::InstanceSt
     loop {
         let mut item = watch.message().await.expect("the watch goes on").expect("the watch does not end");
         if let Some(status) = item.status.take() {
-            return (status, item);
+            return (*status, item);
         }
     }
 }

@@ -112,7 +112,7 @@ async fn a_list_tells_of_worker_and_queue_and_leaves_payloads_out() {
     client.start_singleton(start("unserved", "waiting")).await.expect("it is free");
     for status in list(&mut client, InstanceFilter::default(), 10).await {
         let request = v1::GetStatusRequest { instance_id: status.instance_id.clone(), ..Default::default() };
-        let mut seen = client.get_status(request).await.expect("it is there").into_inner().status.expect("a status");
+        let mut seen = *client.get_status(request).await.expect("it is there").into_inner().status.expect("a status");
         (seen.lease_expires_at, seen.pending_reason) = (None, String::new());
         assert_eq!(status, seen);
         let holder = if status.instance_id == "i" { ("w", 2) } else { ("", 0) };

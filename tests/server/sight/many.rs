@@ -249,7 +249,7 @@ async fn what_happens_while_it_looks_is_not_missed() {
             is_synced = true;
             continue;
         }
-        let status = item.status.expect("a status");
+        let status = *item.status.expect("a status");
         let id = status.instance_id.clone();
         if item.purged {
             known.remove(&id);

@@ -24,7 +24,7 @@ pub fn start(function: &str, id: &str) -> v1::StartSingletonRequest {
 pub async fn status(client: &mut Client, id: &str) -> v1::InstanceStatus {
     let request = v1::GetStatusRequest { instance_id: id.into(), include_payloads: true, ..Default::default() };
     let response = client.get_status(request).await.expect("the instance is there");
-    response.into_inner().status.expect("a status")
+    *response.into_inner().status.expect("a status")
 }
 
 /// Watches until the status is as wanted, and answers it.
@@ -36,7 +36,7 @@ pub async fn until(client: &mut Client, id: &str, wanted: impl Fn(&v1::InstanceS
         let item = item.unwrap_or_else(|_| panic!("{id} did not become what was wanted"));
         let item = item.expect("the watch goes on").expect("the watch does not end");
         if let Some(status) = item.status.filter(|status| wanted(status)) {
-            return status;
+            return *status;
         }
     }
 }

@@ -95,7 +95,7 @@ async fn nothing_but_the_lease_and_the_requests_and_then_nothing() {
         until_free(&mut client, "i").await;
         assert!(server.stop().await.0.success());
         let requests = if has_requests { vec![(Table::Request, 2)] } else { Vec::new() };
-        let expected = [vec![(Table::Record, 1), (Table::Transition, 1)], requests].concat();
+        let expected = [vec![(Table::Record, 1)], requests].concat();
         assert_eq!(rows(folder.path()), expected, "lease: {has_lease}, requests: {has_requests}");
     }
 }

@@ -31,7 +31,7 @@ async fn a_purge_is_the_last_that_is_seen() {
     for watching in [&mut watching, &mut from_the_beginning, &mut late] {
         let item = item(watching).await.expect("the word of the purge");
         assert_eq!((item.purged, item.resync, item.sequence), (true, false, 2));
-        assert_eq!(item.status.as_ref(), Some(&last));
+        assert_eq!(item.status.as_deref(), Some(&last));
         assert!(super::super::item(watching).await.is_none(), "nothing follows");
     }
 }

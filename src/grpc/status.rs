@@ -1,9 +1,11 @@
 //! Errors: refusals as gRPC codes with google.rpc details.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
+use prost::Message;
+use prost_types::Any;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::{ErrorDetails, StatusExt, pb};
 
 use super::convert::shown;
 use crate::{
@@ -145,11 +147,29 @@ pub fn error(
     reason: &str,
     message: &str,
     values: impl IntoIterator<Item = (&'static str, String)>,
-    mut details: ErrorDetails,
+    details: ErrorDetails,
 ) -> Status {
     let values = values.into_iter().filter(|(_, value)| !value.is_empty());
-    details.set_error_info(reason, DOMAIN, values.map(|(key, value)| (key.into(), value)).collect::<HashMap<_, _>>());
-    Status::with_error_details(code, message, details)
+    let metadata = values.map(|(key, value)| (key.into(), value)).collect();
+    let info = ErrorInfo { reason: reason.into(), domain: DOMAIN.into(), metadata };
+    let info = Any { type_url: "type.googleapis.com/google.rpc.ErrorInfo".into(), value: info.encode_to_vec() };
+    let others = Status::with_error_details(code, message, details);
+    // Two messages one after the other are one with what both have.
+    let mut details = others.details().to_vec();
+    details.extend(pb::Status { code: 0, message: String::new(), details: vec![info] }.encode_to_vec());
+    Status::with_details(code, message, details.into())
+}
+
+/// `google.rpc.ErrorInfo` in an order that is always the same: so a refusal that a connection has seen before is but a
+/// byte on the wire.
+#[derive(Clone, PartialEq, prost::Message)]
+struct ErrorInfo {
+    #[prost(string, tag = "1")]
+    reason: String,
+    #[prost(string, tag = "2")]
+    domain: String,
+    #[prost(btree_map = "string, string", tag = "3")]
+    metadata: BTreeMap<String, String>,
 }
 
 pub fn about(view: &View, message: &str) -> ErrorDetails {
@@ -167,4 +187,28 @@ pub fn of_view(view: &View) -> [(&'static str, String); 7] {
         ("worker", view.worker.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("started_at", execution.started_at.map(|at| shown(at).to_string()).unwrap_or_default()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A map of random order made each refusal other bytes, which HPACK compresses once for each instead of for all.
+    #[test]
+    fn the_same_refusal_is_the_same_bytes() {
+        let refusal = || {
+            let values = ["a", "b", "c", "d", "e", "f", "g"].map(|key| (key, format!("of {key}")));
+            let details = ErrorDetails::with_resource_info("instance", "i", "", "what");
+            error(Code::AlreadyExists, "INSTANCE_ALREADY_RUNNING", "what", values, details)
+        };
+        let first = refusal();
+        for _ in 0..16 {
+            assert_eq!(refusal().details(), first.details());
+        }
+        let details = first.get_error_details();
+        let info = details.error_info().expect("an ErrorInfo");
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INSTANCE_ALREADY_RUNNING", DOMAIN));
+        assert_eq!((info.metadata.len(), info.metadata["g"].as_str()), (7, "of g"));
+        assert_eq!(details.resource_info().map(|of| of.resource_name.as_str()), Some("i"));
+    }
 }

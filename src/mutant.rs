@@ -84,6 +84,15 @@ impl Mutant {
     }
 }
 
+/// What a thread is to do, with whatever fault is on in the one that starts it.
+#[cfg(not(feature = "mutants"))]
+#[inline(always)]
+pub(crate) const fn carry<T>(what: T) -> T {
+    what
+}
+
+#[cfg(feature = "mutants")]
+pub(crate) use switch::carry;
 #[cfg(feature = "mutants")]
 pub use switch::with;
 
@@ -103,6 +112,14 @@ mod switch {
         let done = what();
         ON.set(None);
         done
+    }
+
+    pub(crate) fn carry<T>(what: impl FnOnce() -> T) -> impl FnOnce() -> T {
+        let on = ON.get();
+        move || {
+            ON.set(on);
+            what()
+        }
     }
 
     impl Mutant {

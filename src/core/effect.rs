@@ -154,7 +154,7 @@ pub fn effects(before: Outlook, events: &[Event], news: Vec<News>, after: &Insta
 
 /// What a fresh owner of the instance has to do. What it has sent lies in rows of its own.
 pub fn outstanding(instance: &Instance) -> Vec<Effect> {
-    let mut effects = Vec::with_capacity(USUALLY_MORE);
+    let mut effects = Vec::new();
     add_outstanding(&mut effects, Outlook::default(), None, instance);
     effects.extend(activities(instance).map(Effect::OfferActivity));
     effects

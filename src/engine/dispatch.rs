@@ -130,6 +130,12 @@ impl Dispatch {
         }
     }
 
+    /// So many instances of a partition will wait.
+    pub fn expect(&self, partition: PartitionId, instances: u64) {
+        let instances = usize::try_from(instances).unwrap_or_default();
+        self.board.lock().waiting.maps.entry(partition).or_default().reserve(instances);
+    }
+
     /// A run waits for a worker.
     pub fn offer(&self, key: &InstanceKey, offer: &Offer, prefer: Option<SessionId>) -> Vec<Match> {
         let mut board = self.board.lock();

@@ -205,7 +205,7 @@ impl Engine {
         let keys = shared.load()?;
         tracing::info!(instances = keys.len(), "recovered");
         let letters = shared.letters()?;
-        shared.take_up(keys);
+        shared.take_up(&keys);
         shared.send_again(letters);
         Ok(Engine { shared })
     }

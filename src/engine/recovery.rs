@@ -19,9 +19,10 @@ use crate::{
         effect::{Effect, outstanding},
         ids::{Arrival, InstanceKey},
         partitioning::{PARTITIONS, PartitionId},
+        status::Status,
         time::Now,
     },
-    mutant::Mutant,
+    mutant::{self, Mutant},
     store::{ReadError, Row, RowKey, Store, Table, record},
 };
 
@@ -33,6 +34,9 @@ const PAGES_AHEAD: usize = 4;
 
 /// Threads that put instances into memory.
 const LOADERS: usize = 2;
+
+/// Instances that are looked at together before they are taken up.
+const TAKEN_UP_TOGETHER: usize = 256;
 
 /// Why what the store has could not be taken over. It was claimed already; what it holds of instances is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -106,9 +110,9 @@ impl Shared {
         let (pages, read) = mpsc::sync_channel(PAGES_AHEAD);
         let read = Arc::new(Mutex::new(read));
         let mut found = thread::scope(|scope| {
-            scope.spawn(move || read_pages(store, Table::Record, &pages));
-            let loaders: Vec<_> =
-                (0..LOADERS).map(|_| read.clone()).map(|read| scope.spawn(move || self.load_pages(&read))).collect();
+            scope.spawn(mutant::carry(move || read_pages(store, Table::Record, &pages)));
+            let load = |read: Arc<Mutex<_>>| mutant::carry(move || self.load_pages(&read));
+            let loaders: Vec<_> = (0..LOADERS).map(|_| scope.spawn(load(read.clone()))).collect();
             // Once all loaders have given up nobody reads any more.
             drop(read);
             let loaded = loaders.into_iter().map(|loader| loader.join().unwrap_or_else(|panic| resume_unwind(panic)));
@@ -170,31 +174,49 @@ impl Shared {
     }
 
     /// Takes up what is outstanding. Leases count anew from now: their workers could not renew them meanwhile.
-    pub(super) fn take_up(&self, keys: Vec<InstanceKey>) {
-        for key in keys {
-            let outstanding = self.take_over(&key);
-            self.effects(&key, outstanding);
+    pub(super) fn take_up(&self, keys: &[InstanceKey]) {
+        for partition in &self.partitions {
+            self.dispatch.expect(partition.id, partition.population().of(Status::Pending));
         }
+        let (looks, looked_at) = mpsc::sync_channel(PAGES_AHEAD);
+        thread::scope(|scope| {
+            // To find instances in memory takes as long as what is done about them.
+            scope.spawn(mutant::carry(move || {
+                for together in keys.chunks(TAKEN_UP_TOGETHER) {
+                    let looks_at: Vec<_> = together.iter().map(|key| self.take_over(key)).collect();
+                    // Whoever takes them up has panicked.
+                    if looks.send(looks_at).is_err() {
+                        return;
+                    }
+                }
+            }));
+            for (key, idle) in keys.iter().zip(looked_at.into_iter().flatten()) {
+                let mut outstanding = idle.unwrap_or_else(|| self.lengthen(key));
+                outstanding.retain(|effect| !is_lost(effect));
+                self.effects(key, outstanding);
+            }
+        });
     }
 
-    /// Answers what is outstanding for the instance.
-    fn take_over(&self, key: &InstanceKey) -> Vec<Effect> {
-        let (partition, now) = (self.partition(key), self.clock.now());
-        let idle = partition.amend(key, |instance| {
+    /// Answers what is outstanding for an instance without a lease.
+    fn take_over(&self, key: &InstanceKey) -> Option<Vec<Effect>> {
+        let now = self.clock.now();
+        let idle = self.partition(key).amend(key, |instance| {
             instance.taken_over(now);
             if let Some(lease) = instance.lease.as_mut().filter(|_| Mutant::EndLeasesAtRecovery.is_on()) {
                 lease.expires_at = now.steady;
             }
             instance.lease.is_none().then(|| outstanding(instance))
         });
-        let mut effects = idle.flatten().unwrap_or_else(|| {
-            // Its worker will be told today's lease duration when it comes back; by then this is durable, so that the
-            // next server respects it too.
-            partition.submit(key, &Command::Lengthen(self.config.lease_ttl), now, None);
-            partition.inspect(key, outstanding).unwrap_or_default()
-        });
-        effects.retain(|effect| !is_lost(effect));
-        effects
+        idle.flatten()
+    }
+
+    /// Its worker will be told today's lease duration when it comes back; by then this is durable, so that the next
+    /// server respects it too. Answers what is outstanding.
+    fn lengthen(&self, key: &InstanceKey) -> Vec<Effect> {
+        let partition = self.partition(key);
+        partition.submit(key, &Command::Lengthen(self.config.lease_ttl), self.clock.now(), None);
+        partition.inspect(key, outstanding).unwrap_or_default()
     }
 }
 
@@ -241,7 +263,7 @@ fn each_row(
 ) -> Result<(), RecoveryError> {
     let (pages, read) = mpsc::sync_channel(PAGES_AHEAD);
     thread::scope(|scope| {
-        scope.spawn(move || read_pages(store, table, &pages));
+        scope.spawn(mutant::carry(move || read_pages(store, table, &pages)));
         read.into_iter().try_for_each(|page| page?.into_iter().try_for_each(&mut each))
     })
 }

@@ -3,10 +3,7 @@
 use std::{
     collections::BTreeMap,
     panic::resume_unwind,
-    sync::{
-        Arc,
-        mpsc::{self, Receiver, SyncSender},
-    },
+    sync::mpsc::{self, SyncSender},
     thread,
 };
 
@@ -106,15 +103,10 @@ impl Shared {
 
     /// Loads every instance, as its record has it. Answers them in the order of their arrival.
     fn load_instances(&self) -> Result<Vec<Found>, RecoveryError> {
-        let store = &*self.store;
-        let (pages, read) = mpsc::sync_channel(PAGES_AHEAD);
-        let read = Arc::new(Mutex::new(read));
+        let unread = Mutex::new(Unread { after: None, is_over: false });
         let mut found = thread::scope(|scope| {
-            scope.spawn(mutant::carry(move || read_pages(store, Table::Record, &pages)));
-            let load = |read: Arc<Mutex<_>>| mutant::carry(move || self.load_pages(&read));
-            let loaders: Vec<_> = (0..LOADERS).map(|_| scope.spawn(load(read.clone()))).collect();
-            // Once all loaders have given up nobody reads any more.
-            drop(read);
+            let load = || mutant::carry(|| self.load_pages(&unread));
+            let loaders: Vec<_> = (0..LOADERS).map(|_| scope.spawn(load())).collect();
             let loaded = loaders.into_iter().map(|loader| loader.join().unwrap_or_else(|panic| resume_unwind(panic)));
             loaded.collect::<Result<Vec<Vec<Found>>, RecoveryError>>()
         })?
@@ -125,14 +117,16 @@ impl Shared {
         Ok(found)
     }
 
-    fn load_pages(&self, pages: &Mutex<Receiver<Page>>) -> Result<Vec<Found>, RecoveryError> {
+    /// Loads one page after the other of those that nobody else has taken.
+    fn load_pages(&self, unread: &Mutex<Unread>) -> Result<Vec<Found>, RecoveryError> {
         let mut found = Vec::new();
         loop {
-            let page = pages.lock().recv();
-            // Nothing comes behind the last one.
-            let Ok(page) = page else { return Ok(found) };
+            let page = unread.lock().next_page(&*self.store)?;
+            if page.is_empty() {
+                return Ok(found);
+            }
             let now = self.clock.now();
-            for row in page? {
+            for row in page {
                 found.push(self.load_instance(&row, now)?);
             }
         }
@@ -222,6 +216,25 @@ impl Shared {
 
 /// Rows that were read together, or why they were not.
 type Page = Result<Vec<Row>, ReadError>;
+
+/// The records that nobody has taken yet.
+struct Unread {
+    after: Option<RowKey>,
+    is_over: bool,
+}
+
+impl Unread {
+    /// Nothing behind the last page, nor behind one that could not be read.
+    fn next_page(&mut self, store: &dyn Store) -> Result<Vec<Row>, ReadError> {
+        if std::mem::replace(&mut self.is_over, true) {
+            return Ok(Vec::new());
+        }
+        let page = store.scan(Table::Record, self.after, PAGE)?;
+        self.after = page.last().map(|row| row.key);
+        self.is_over = page.is_empty();
+        Ok(page)
+    }
+}
 
 /// An instance that was loaded.
 struct Found {

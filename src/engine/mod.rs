@@ -220,11 +220,12 @@ impl Engine {
     }
 
     /// StartSingleton: checks and starts in one step.
-    pub async fn start(&self, key: &InstanceKey, mut start: Start) -> Result<Started, Refusal> {
+    pub fn start(&self, key: &InstanceKey, mut start: Start) -> impl Future<Output = Result<Started, Refusal>> {
         start.spec = self.shared.specs.share(start.spec);
         let signal = start.signal.as_ref().and_then(|signal| signal.input.as_ref());
         let weight = payload_kib(start.input.as_ref()) + payload_kib(signal);
-        self.start_counted(key, &Command::Start(start), weight).await
+        let command = Command::Start(start);
+        async move { self.start_counted(key, &command, weight).await }
     }
 
     /// Starts an instance that has ended anew.
@@ -291,7 +292,8 @@ impl Engine {
         with_payloads: bool,
     ) -> Result<Seen, Refusal> {
         let (sighting, payloads) = if with_payloads {
-            self.shared.look_with_payloads(key, execution).await?
+            // Boxed: a status without payloads need not have room for it.
+            Box::pin(self.shared.look_with_payloads(key, execution)).await?
         } else {
             (self.shared.look_at(key, execution).await?, Payloads::default())
         };
@@ -367,17 +369,20 @@ impl Shared {
     }
 
     /// Nobody hears of anything before it is durable, be it a success or a rejection.
-    async fn answer(&self, partition: &Partition, verdict: Verdict) -> Result<(Answer, View), Refusal> {
-        let hurries = match &verdict.result {
-            Ok(_) => Mutant::AnswerBeforeFlush.is_on(),
-            Err(_) => Mutant::RejectBeforeFlush.is_on(),
-        };
-        let durable = if hurries { Ok(()) } else { self.until_durable(partition, verdict.speaks_of).await };
-        match (durable, verdict.result) {
-            (Ok(()), Ok(answer)) => Ok(answer),
-            (Ok(()), Err(rejection)) => Err(rejection.into()),
-            (Err(Fallen), Ok(_)) => Err(Refusal::OutcomeUnknown(self.why_fallen())),
-            (Err(fallen), Err(_)) => Err(Refusal::from_read(fallen)),
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for its arguments twice, and many wait here")]
+    fn answer(&self, partition: &Partition, verdict: Verdict) -> impl Future<Output = Result<(Answer, View), Refusal>> {
+        async move {
+            let hurries = match &verdict.result {
+                Ok(_) => Mutant::AnswerBeforeFlush.is_on(),
+                Err(_) => Mutant::RejectBeforeFlush.is_on(),
+            };
+            let durable = if hurries { Ok(()) } else { self.until_durable(partition, verdict.speaks_of).await };
+            match (durable, verdict.result) {
+                (Ok(()), Ok(answer)) => Ok(answer),
+                (Ok(()), Err(rejection)) => Err(rejection.into()),
+                (Err(Fallen), Ok(_)) => Err(Refusal::OutcomeUnknown(self.why_fallen())),
+                (Err(fallen), Err(_)) => Err(Refusal::from_read(fallen)),
+            }
         }
     }
 

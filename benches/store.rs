@@ -18,9 +18,8 @@ use soloist::{
     },
 };
 
-/// About what a record and a transition have.
-const RECORD: [u8; 160] = [7; 160];
-const TRANSITION: [u8; 40] = [7; 40];
+/// About what a record has.
+const RECORD: [u8; 100] = [7; 100];
 /// Rows that are scanned.
 const ROWS: u64 = 100_000;
 
@@ -52,13 +51,11 @@ impl Stage {
     fn commit(&self, starts: u64) {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         let first = sequence * ROWS;
-        let row = |table, arrival, bytes: &[u8]| {
-            let number = u64::from(table == Table::Transition);
-            Write::Put { table, key: RowKey { arrival: Arrival(arrival), number }, bytes: bytes.to_vec() }
+        let record = |arrival| {
+            let key = RowKey { arrival: Arrival(arrival), number: 0 };
+            Write::Put { table: Table::Record, key, bytes: RECORD.to_vec() }
         };
-        let writes = (first..first + starts)
-            .flat_map(|arrival| [row(Table::Record, arrival, &RECORD), row(Table::Transition, arrival, &TRANSITION)])
-            .collect();
+        let writes = (first..first + starts).map(record).collect();
         let (partition, epoch, revision) = (self.partition, self.epoch, Revision(first + starts));
         self.store.commit(&[Batch { partition, epoch, sequence, revision, writes }]).expect("committed");
     }

@@ -130,10 +130,9 @@ impl Dispatch {
         }
     }
 
-    /// So many instances of a partition will wait.
-    pub fn expect(&self, partition: PartitionId, instances: u64) {
-        let instances = usize::try_from(instances).unwrap_or_default();
-        self.board.lock().waiting.maps.entry(partition).or_default().reserve(instances);
+    /// So many runs of a partition will be offered: there is room for them.
+    pub fn expect(&self, partition: PartitionId, runs: usize) {
+        self.board.lock().waiting.maps.entry(partition).or_default().reserve(runs);
     }
 
     /// A run waits for a worker.

@@ -16,7 +16,6 @@ use crate::{
         effect::{Effect, outstanding},
         ids::{Arrival, InstanceKey},
         partitioning::{PARTITIONS, PartitionId},
-        status::Status,
         time::Now,
     },
     mutant::{self, Mutant},
@@ -26,8 +25,8 @@ use crate::{
 /// Rows that are read at a time.
 const PAGE: usize = 4096;
 
-/// Pages that are read before those before them are put to use.
-const PAGES_AHEAD: usize = 4;
+/// What is read or looked at before what came before it is put to use: pages, and instances to be taken up.
+const AHEAD: usize = 4;
 
 /// Threads that put instances into memory.
 const LOADERS: usize = 2;
@@ -114,6 +113,11 @@ impl Shared {
         .flatten()
         .collect::<Vec<Found>>();
         found.sort_unstable_by_key(|found| found.arrival);
+        let mut waiting = BTreeMap::<PartitionId, usize>::new();
+        for found in found.iter().filter(|found| found.waits) {
+            *waiting.entry(PartitionId::of(&found.key)).or_default() += 1;
+        }
+        waiting.into_iter().for_each(|(partition, runs)| self.dispatch.expect(partition, runs));
         Ok(found)
     }
 
@@ -137,8 +141,9 @@ impl Shared {
         let record::Recovered { key, mut instance, queued_starts } = record::decode_instance(arrival, &row.bytes, now)
             .map_err(|error| not_understood(Table::Record, row.key, &error))?;
         instance.execution.spec = self.specs.share(instance.execution.spec);
+        let waits = instance.is_grantable();
         self.partition(&key).restore(key.clone(), instance);
-        Ok(Found { arrival, key, queued_starts })
+        Ok(Found { arrival, key, queued_starts, waits })
     }
 
     /// The messages that may not have arrived, in the order in which each partition has sent them.
@@ -169,10 +174,7 @@ impl Shared {
 
     /// Takes up what is outstanding. Leases count anew from now: their workers could not renew them meanwhile.
     pub(super) fn take_up(&self, keys: &[InstanceKey]) {
-        for partition in &self.partitions {
-            self.dispatch.expect(partition.id, partition.population().of(Status::Pending));
-        }
-        let (looks, looked_at) = mpsc::sync_channel(PAGES_AHEAD);
+        let (looks, looked_at) = mpsc::sync_channel(AHEAD);
         thread::scope(|scope| {
             // To find instances in memory takes as long as what is done about them.
             scope.spawn(mutant::carry(move || {
@@ -241,6 +243,8 @@ struct Found {
     arrival: Arrival,
     key: InstanceKey,
     queued_starts: u32,
+    /// It will wait for a native worker.
+    waits: bool,
 }
 
 /// The starts that wait behind one instance.
@@ -274,7 +278,7 @@ fn each_row(
     table: Table,
     mut each: impl FnMut(Row) -> Result<(), RecoveryError>,
 ) -> Result<(), RecoveryError> {
-    let (pages, read) = mpsc::sync_channel(PAGES_AHEAD);
+    let (pages, read) = mpsc::sync_channel(AHEAD);
     thread::scope(|scope| {
         scope.spawn(mutant::carry(move || read_pages(store, table, &pages)));
         read.into_iter().try_for_each(|page| page?.into_iter().try_for_each(&mut each))

@@ -188,7 +188,7 @@ impl Watcher {
     async fn begin(door: Door, hub: &TaskHub, request: &v1::WatchStatusRequest) -> Result<Box<Watcher>, Status> {
         let (key, wish) = convert::wish(hub, request)?;
         let watch = door.engine.watch(key, wish).await?;
-        let idle = Idle::new(&door);
+        let idle = Idle::new(door.drain.clone(), door.watch_heartbeat);
         Ok(Box::new(Watcher { door, watch, idle, until_terminal: request.until_terminal, ended: false }))
     }
 

@@ -34,7 +34,7 @@ impl Onlooker {
     ) -> Result<Box<Onlooker>, Status> {
         let wanted = convert::wanted(hub, request)?;
         let panorama = door.engine.watch_many(wanted)?;
-        let idle = Idle::new(&door);
+        let idle = Idle::new(door.drain.clone(), door.watch_heartbeat);
         Ok(Box::new(Onlooker { door, panorama, idle, ended: false }))
     }
 

@@ -131,6 +131,7 @@ impl Population {
         if from == to {
             return;
         }
+        let place = |status: Status| STATUSES.iter().position(|known| *known == status);
         if let Some(at) = from.and_then(place) {
             self.0[at] = self.0[at].saturating_sub(1);
         }
@@ -138,14 +139,6 @@ impl Population {
             self.0[at] += 1;
         }
     }
-
-    pub fn of(&self, status: Status) -> u64 {
-        place(status).map_or(0, |at| self.0[at])
-    }
-}
-
-fn place(status: Status) -> Option<usize> {
-    STATUSES.iter().position(|known| *known == status)
 }
 
 impl std::ops::AddAssign for Population {
@@ -166,7 +159,6 @@ mod tests {
         population.moved(Some(Status::Pending), Some(Status::Running));
         population.moved(Some(Status::Running), Some(Status::Running));
         assert_eq!(population.0, [1, 1, 0, 0, 0, 0]);
-        assert_eq!(population.of(Status::Running), 1);
         population.moved(Some(Status::Running), Some(Status::Terminated));
         population.moved(Some(Status::Terminated), None);
         population += population;

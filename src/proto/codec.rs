@@ -7,8 +7,9 @@ use tonic::codec::BufferSettings;
 use tonic_prost::{ProstDecoder, ProstEncoder};
 
 /// Tonic's own choice is 8 KiB for each message that is under way: more than a start and its answer have together by far,
-/// and each waiting stream keeps one.
-const BUFFER_BYTES: usize = 512;
+/// and each waiting stream keeps one. Of less than this, a buffer that is still being sent leaves the next one without
+/// room.
+const BUFFER_BYTES: usize = 1024;
 /// A stream's messages are sent together until they have so many bytes.
 const YIELD_BYTES: usize = 32 << 10;
 

@@ -123,6 +123,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         /// Whatever comes, goes and is served, it is as in a sorted map, and gaps are never the most.
         #[test]
         fn it_is_a_queue_that_one_may_leave(steps in vec((0..5_u8, 0..3_000_u64), 0..4_000)) {

@@ -6,6 +6,7 @@ pub mod command;
 pub mod decide;
 pub mod effect;
 pub mod event;
+pub mod execution;
 pub mod filter;
 pub mod history;
 pub mod ids;

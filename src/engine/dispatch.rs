@@ -130,8 +130,8 @@ impl Dispatch {
         }
     }
 
-    /// So many runs of a partition will be offered: there is room for them.
-    pub fn expect(&self, partition: PartitionId, runs: usize) {
+    /// Makes room for so many more runs of a partition.
+    pub fn make_room(&self, partition: PartitionId, runs: usize) {
         self.board.lock().waiting.maps.entry(partition).or_default().reserve(runs);
     }
 

@@ -117,7 +117,7 @@ impl Shared {
         for found in found.iter().filter(|found| found.waits) {
             *waiting.entry(PartitionId::of(&found.key)).or_default() += 1;
         }
-        waiting.into_iter().for_each(|(partition, runs)| self.dispatch.expect(partition, runs));
+        waiting.into_iter().for_each(|(partition, runs)| self.dispatch.make_room(partition, runs));
         Ok(found)
     }
 

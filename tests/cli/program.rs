@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Nothing in these stories takes as long.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How a command ended.
 #[derive(Debug)]

@@ -1,8 +1,32 @@
 //! Watching.
 
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
+
 use serde_json::Value;
 
-use super::program::Server;
+use super::program::{PATIENCE, Server};
+
+/// Until the server has somebody who watches. The table has its head before that: a start that came first would be
+/// shown as what is there, with its notes.
+fn until_watched(server: &Server) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let mut connection = TcpStream::connect(&server.address).unwrap();
+        connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: soloist\r\nConnection: close\r\n\r\n").unwrap();
+        let mut metrics = String::new();
+        connection.read_to_string(&mut metrics).unwrap();
+        if metrics.lines().any(|line| line == "soloist_watchers 1") {
+            return;
+        }
+        assert!(Instant::now() < until, "nobody watches: {metrics}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
 
 #[test]
 fn a_watch_shows_each_transition_once() {
@@ -10,6 +34,7 @@ fn a_watch_shows_each_transition_once() {
     let server = Server::serve(folder.path());
     let watch = server.beside(&["watch", "nightly", "--wait-for-start", "--until-terminal"]);
     assert!(watch.stdout.next().starts_with("UPDATED "));
+    until_watched(&server);
     server.run(&["start", "backup", "nightly"]).ends_with(0);
     assert!(watch.stdout.next().contains("  Pending  "));
     server.run(&["terminate", "nightly", "--reason", "enough"]).ends_with(0);
